@@ -1,0 +1,1 @@
+//! The contract as tests: every backend, protocol and transport

@@ -1,0 +1,1 @@
+//! Host files behind the Backend contract

@@ -1,0 +1,1 @@
+//! 9P sessions over any Backend

@@ -1,0 +1,1 @@
+//! Byte streams and the frames and descriptors that travel on them

@@ -1,0 +1,4 @@
+//! [`MemFs`]: the smallest backend.
+
+/// placeholder
+pub struct MemFs;
