@@ -1,1 +1,250 @@
-//! 9P sessions over any Backend
+//! 9P sessions over any [`Backend`].
+//!
+//! A [`Server`] has exports and connections. Each connection is a stream, a [`Session`](p9::Session) and
+//! a few threads that take turns at receiving; whoever receives a request handles it and sends the reply.
+//!
+//! ```text
+//! listener --> Server::listen --> Server::connect --> Connection --> Session::handle --> Backend
+//!              one thread each     counts, refuses     turns, gate     p9/{family}.rs
+//! ```
+//!
+//! Locks, in the order in which they may be taken: the server's list of connections; a connection's turn; its
+//! sending side; what a session says of its own. None but the sending side is held across a system call that
+//! a peer can keep waiting.
+
+mod connection;
+mod export;
+#[expect(clippy::needless_pass_by_value, reason = "the table of operations calls every handler alike")]
+pub mod p9;
+mod recycle;
+mod turn;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use gofer_transport::{Acceptor, Listener, Stream};
+use gofer_vfs::{Backend, Errno};
+
+use connection::{Connection, Control};
+use export::Exports;
+pub use export::{Export, HostSockets, Policy};
+use turn::Watch;
+
+/// How much each client may hold, and how many clients there may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections at a time; more are closed as they come.
+    pub connections: usize,
+    /// Fids of one connection (`ENFILE` beyond). A fid holds up to four descriptors: the file, the directory
+    /// it was found in, and when open, the open file and one for its locks.
+    pub fids: usize,
+    /// Threads of one connection, which are the requests that it can have in progress.
+    pub threads: usize,
+    /// Bytes of extended attributes that the fids of one connection hold (`ENOBUFS` beyond).
+    pub xattr_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { connections: 4096, fids: 262_144, threads: 16, xattr_bytes: 16 << 20 }
+    }
+}
+
+/// Why a connection was not taken on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// There are as many as there may be.
+    #[error("there are {0} connections already, which is the limit")]
+    Full(usize),
+    /// The server is being stopped.
+    #[error("the server is stopping")]
+    Stopping,
+    /// The system gives no thread for it.
+    #[error("no thread for a connection: {0}; raise the limit on processes of this user")]
+    Thread(Errno),
+}
+
+/// Exports, and the clients that use them.
+pub struct Server<B: Backend> {
+    exports: Arc<Exports<B>>,
+    limits: Limits,
+    watch: Arc<Watch>,
+    next: AtomicU64,
+    state: Mutex<State>,
+    /// A connection has ended.
+    ended: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    stopping: bool,
+    acceptors: Vec<Acceptor>,
+    connections: HashMap<u64, Weak<dyn Control>>,
+}
+
+impl<B: Backend> Server<B> {
+    /// A server without a connection.
+    ///
+    /// # Errors
+    /// The system's, when it gives no thread to watch over requests that take long.
+    pub fn new(exports: Vec<Export<B>>, limits: Limits) -> Result<Arc<Self>, Errno> {
+        Ok(Arc::new(Self {
+            exports: Arc::new(Exports::new(exports)),
+            limits,
+            watch: Arc::new(Watch::start()?),
+            next: AtomicU64::new(1),
+            state: Mutex::default(),
+            ended: Condvar::new(),
+        }))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Serves a connection until it ends, by threads of its own. The number identifies it in the log.
+    ///
+    /// # Errors
+    /// [`Refused`]; the stream is closed.
+    pub fn connect<S: Stream>(self: &Arc<Self>, stream: S) -> Result<Client<B>, Refused> {
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        let mut state = self.state();
+        if state.stopping {
+            return Err(Refused::Stopping);
+        }
+        if state.connections.len() >= self.limits.connections {
+            return Err(Refused::Full(self.limits.connections));
+        }
+        let session = p9::Session::new(Arc::clone(&self.exports), &self.limits, stream.passes_descriptors());
+        let leaving = Leaving { server: Arc::clone(self), id };
+        let connection =
+            Connection::new(id, stream, session, self.limits.threads, Arc::clone(&self.watch), leaving);
+        let connection = Arc::new(connection);
+        let control: Weak<dyn Control> = Arc::downgrade(&(Arc::clone(&connection) as Arc<dyn Control>));
+        state.connections.insert(id, control);
+        // Whatever drops the connection takes the lock to leave the list.
+        drop(state);
+        connection.start().map_err(Refused::Thread)?;
+        tracing::info!(connection = id, "opened");
+        Ok(Client { server: Arc::clone(self), id })
+    }
+
+    /// Takes on every connection that comes to a listener, by a thread of its own, until the server is
+    /// [drained](Self::drain).
+    ///
+    /// # Errors
+    /// The system's, when it gives no thread.
+    pub fn listen(self: &Arc<Self>, listener: Listener) -> Result<(), Errno> {
+        let acceptor = listener.acceptor();
+        let server = Arc::clone(self);
+        spawn("accept", move || server.accept_all(&listener))?;
+        self.state().acceptors.push(acceptor);
+        Ok(())
+    }
+
+    fn accept_all(self: &Arc<Self>, listener: &Listener) {
+        /// How long to let others close descriptors when there are none left.
+        const PAUSE: Duration = Duration::from_millis(100);
+        loop {
+            match listener.accept() {
+                Ok(None) => return,
+                Ok(Some(stream)) => {
+                    if let Err(refused) = self.connect(stream) {
+                        tracing::warn!(address = %listener.address(), "connection refused: {refused}");
+                    }
+                }
+                Err(errno) => {
+                    tracing::warn!(address = %listener.address(), %errno, "cannot accept a connection; trying again");
+                    thread::sleep(PAUSE);
+                }
+            }
+        }
+    }
+
+    /// Stops: accepts nothing more, answers what was received, and ends all connections. Those that have not
+    /// ended after `grace` are cut off. Says how many that were.
+    pub fn drain(&self, grace: Duration) -> usize {
+        let mut state = self.state();
+        state.stopping = true;
+        for acceptor in state.acceptors.drain(..) {
+            acceptor.stop();
+        }
+        // A connection must not be dropped while the list is locked: it would lock it to leave.
+        let all = |state: &State| state.connections.values().filter_map(Weak::upgrade).collect::<Vec<_>>();
+        let open = all(&state);
+        drop(state);
+        for connection in open {
+            connection.close_input();
+        }
+        if self.wait_until_empty(grace) {
+            return 0;
+        }
+        let open = all(&self.state());
+        let cut = open.len();
+        for connection in open {
+            connection.close();
+        }
+        self.wait_until_empty(grace);
+        cut
+    }
+
+    /// Waits until there is no connection.
+    fn wait_until_empty(&self, grace: Duration) -> bool {
+        let end = Instant::now() + grace;
+        let mut state = self.state();
+        while !state.connections.is_empty() {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            state = self.ended.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        true
+    }
+}
+
+/// A connection that was taken on.
+pub struct Client<B: Backend> {
+    server: Arc<Server<B>>,
+    id: u64,
+}
+
+impl<B: Backend> Client<B> {
+    /// Waits until the connection has ended.
+    pub fn wait(&self) {
+        let mut state = self.server.state();
+        while state.connections.contains_key(&self.id) {
+            state = self.server.ended.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+/// Takes a connection off the server's list when it is dropped with it.
+struct Leaving<B: Backend> {
+    server: Arc<Server<B>>,
+    id: u64,
+}
+
+impl<B: Backend> Drop for Leaving<B> {
+    fn drop(&mut self) {
+        tracing::info!(connection = self.id, "closed");
+        self.server.state().connections.remove(&self.id);
+        self.server.ended.notify_all();
+    }
+}
+
+/// The stack of a thread that serves: the deepest handler needs a small part of it.
+const STACK: usize = 256 * 1024;
+
+/// Starts a thread.
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), Errno> {
+    thread::Builder::new()
+        .name(name.to_owned())
+        .stack_size(STACK)
+        .spawn(work)
+        .map(drop)
+        .map_err(|error| error.raw_os_error().map_or(Errno::EAGAIN, Errno::from_host))
+}

@@ -1,1 +1,98 @@
-//! Byte streams and the frames and descriptors that travel on them
+//! Byte streams, and the frames and descriptors that travel on them. Nothing here knows a message.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`address`] | [`Address`]: where to listen, as an operator writes it |
+//! | [`listener`] | [`Listener`]: a bound address, and the connections that come |
+//! | [`socket`] | [`Socket`]: a connected unix, TCP or vsock stream |
+//! | [`memory`] | [`memory::pair`]: two ends in one process, for tests and embedding |
+//! | [`frames`] | [`Frames`]: a stream cut into frames |
+
+pub mod address;
+pub mod frames;
+pub mod listener;
+pub mod memory;
+pub mod socket;
+
+use std::os::fd::BorrowedFd;
+use std::time::Duration;
+
+pub use address::Address;
+pub use frames::{Frames, Framing};
+pub use gofer_sys::io::{Fill, Pour};
+pub use listener::{Acceptor, Listener};
+pub use socket::Socket;
+
+use gofer_vfs::Errno;
+
+/// A connected, reliable, ordered stream of bytes. One thread at a time receives and one at a time sends,
+/// both at once is normal.
+pub trait Stream: Send + Sync + 'static {
+    /// Waits for bytes and appends them to `into`, at most `limit` and at most as many as it has spare
+    /// capacity for; the caller makes sure that there is some. 0 is the end of the stream.
+    ///
+    /// # Errors
+    /// What the system says of the connection, `ECONNRESET` as a rule.
+    fn recv(&self, into: &mut Vec<u8>, limit: usize) -> Result<usize, Errno>;
+
+    /// Sends all of `head`, then all of `payload`. A descriptor travels with the first byte of `head`, and
+    /// only where [`passes_descriptors`](Self::passes_descriptors).
+    ///
+    /// # Errors
+    /// What the system says of the connection, `EPIPE` as a rule.
+    fn send(&self, head: &[u8], payload: &[u8], descriptor: Option<BorrowedFd<'_>>) -> Result<(), Errno>;
+
+    /// Whether descriptors can travel on this stream.
+    fn passes_descriptors(&self) -> bool;
+
+    /// Takes no more input: what was received before can still be read, then comes the end.
+    fn close_input(&self);
+
+    /// From now on [`recv`](Self::recv) answers `EAGAIN` after `limit` without a byte; `None` waits for ever,
+    /// as in the beginning.
+    fn tell_quiet(&self, limit: Option<Duration>);
+
+    /// Ends the stream at once, for both sides and for whoever waits on it.
+    fn close(&self);
+}
+
+/// What can go wrong with a listener or a stream before the first frame.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The text is no address.
+    #[error("\"{text}\" is no address to listen on: {why}; write {forms}", forms = address::FORMS)]
+    Address {
+        /// What was written.
+        text: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A live server has the socket.
+    #[error("another server is listening at {0}; stop it or choose another path")]
+    InUse(Address),
+    /// The path of a unix socket is taken by something that is no socket.
+    #[error("{0} exists and is no socket; remove it or choose another path")]
+    Taken(Address),
+    /// The system refused.
+    #[error("cannot listen at {address}: {errno}; {hint}")]
+    Bind {
+        /// Where.
+        address: Address,
+        /// Why.
+        errno: Errno,
+        /// What to do.
+        hint: &'static str,
+    },
+    /// A descriptor that was handed over is of no use.
+    #[error(
+        "descriptor {number} is not {expected}: {errno}; the process that starts the server must pass it"
+    )]
+    Inherited {
+        /// Its number.
+        number: u32,
+        /// What it should be.
+        expected: &'static str,
+        /// Why it is not.
+        errno: Errno,
+    },
+}

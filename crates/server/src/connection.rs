@@ -1,0 +1,216 @@
+//! One connection: the gate that every request passes, and the threads that take turns at it.
+
+use std::os::fd::AsFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use gofer_transport::frames::End;
+use gofer_transport::{Frames, Stream};
+use gofer_vfs::{Backend, Errno};
+
+use crate::p9::{Buffers, Outcome, Session, rflush, tag_of};
+use crate::turn::{Next, Ticket, Turn, Watch, Watched};
+use crate::{Leaving, spawn};
+
+/// How long a connection may be quiet before it gives back the memory that large messages took.
+const QUIET: Duration = Duration::from_secs(1);
+
+/// How much of it a connection keeps.
+const KEEP: usize = 64 * 1024;
+
+/// A connection. Its threads hold it; with the last one it is gone.
+pub(crate) struct Connection<B: Backend, S: Stream> {
+    id: u64,
+    stream: S,
+    session: Session<B>,
+    turn: Turn,
+    /// Locked by whoever has the turn.
+    frames: Mutex<Frames>,
+    /// Held while a reply is sent, so that replies do not mix.
+    sending: Mutex<()>,
+    watch: Arc<Watch>,
+    /// Dropped last: the server counts the connection until then.
+    _leaving: Leaving<B>,
+}
+
+/// How the server ends a connection.
+pub(crate) trait Control: Send + Sync {
+    /// Answers what was received, then ends.
+    fn close_input(&self);
+    /// Ends at once.
+    fn close(&self);
+}
+
+impl<B: Backend, S: Stream> Control for Connection<B, S> {
+    fn close_input(&self) {
+        self.stream.close_input();
+    }
+
+    fn close(&self) {
+        self.stream.close();
+    }
+}
+
+/// The memory of a thread.
+#[derive(Default)]
+struct Memory {
+    frame: Vec<u8>,
+    buffers: Buffers,
+    /// Whether the stream was told to say when it is quiet.
+    listening: bool,
+}
+
+impl<B: Backend, S: Stream> Connection<B, S> {
+    pub(crate) fn new(
+        id: u64,
+        stream: S,
+        session: Session<B>,
+        threads: usize,
+        watch: Arc<Watch>,
+        leaving: Leaving<B>,
+    ) -> Self {
+        Self {
+            id,
+            stream,
+            session,
+            turn: Turn::new(threads),
+            frames: Mutex::default(),
+            sending: Mutex::new(()),
+            watch,
+            _leaving: leaving,
+        }
+    }
+    /// Starts the first thread. The connection lasts as long as there are any.
+    pub(crate) fn start(self: &Arc<Self>) -> Result<(), Errno> {
+        let connection = Arc::clone(self);
+        spawn("serve", move || connection.work())?;
+        let watched: Arc<dyn Watched> = self.clone();
+        self.watch.add(Arc::downgrade(&watched));
+        Ok(())
+    }
+
+    fn start_thread(self: &Arc<Self>) {
+        let connection = Arc::clone(self);
+        if let Err(errno) = spawn("serve", move || connection.work()) {
+            tracing::debug!(connection = self.id, %errno, "no thread for another request at a time");
+            self.turn.not_started();
+        }
+    }
+
+    fn pass_on(self: &Arc<Self>, ticket: Ticket) {
+        if self.turn.pass_on(ticket) == Next::Start {
+            self.start_thread();
+        }
+    }
+
+    /// What a thread does until there is nothing more to do.
+    fn work(self: Arc<Self>) {
+        let mut memory = Memory::default();
+        while let Some(mut ticket) = self.turn.take() {
+            loop {
+                match self.receive(&mut memory) {
+                    Ok(()) => {}
+                    Err(end) => {
+                        self.turn.end();
+                        tracing::debug!(connection = self.id, ?end, "nothing more to receive");
+                        return;
+                    }
+                }
+                self.turn.handling(&self.watch);
+                self.answer(&mut memory, ticket);
+                match self.turn.keep(ticket) {
+                    Some(again) => ticket = again,
+                    None => break,
+                }
+            }
+        }
+    }
+
+    fn frames(&self) -> MutexGuard<'_, Frames> {
+        self.frames.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Receives the next frame. Memory that large messages took is given back when it is quiet.
+    fn receive(&self, memory: &mut Memory) -> Result<(), End> {
+        let mut frames = self.frames();
+        if !memory.listening && (memory.is_large() || frames.is_larger_than(KEEP)) {
+            self.stream.tell_quiet(Some(QUIET));
+            memory.listening = true;
+        }
+        loop {
+            match frames.next(&self.stream, &&self.session, &mut memory.frame) {
+                Err(End::Quiet) => {
+                    frames.shrink_to(KEEP);
+                    memory.shrink();
+                    self.stream.tell_quiet(None);
+                    memory.listening = false;
+                }
+                other => return other,
+            }
+        }
+    }
+
+    /// Handles the request in `memory` and sends what it gives.
+    fn answer(self: &Arc<Self>, memory: &mut Memory, ticket: Ticket) {
+        let Memory { frame, buffers, .. } = memory;
+        let waits = || self.pass_on(ticket);
+        let frame: &[u8] = frame;
+        // A handler changes shared state in single steps, each of them whole, so what it leaves behind when it
+        // panics is what another request may find at any time.
+        let handled = catch_unwind(AssertUnwindSafe(move || {
+            let buffers = buffers;
+            self.session.handle(frame, buffers, waits)
+        }));
+        let outcome = match handled {
+            Ok(outcome) => outcome,
+            Err(_) => {
+                tracing::error!(connection = self.id, "a request ended in a panic; please report it");
+                match tag_of(frame) {
+                    Some(tag) => Session::<B>::refuse(tag, Errno::EREMOTEIO, &mut memory.buffers),
+                    None => Outcome::Violation("a frame shorter than its header"),
+                }
+            }
+        };
+        match outcome {
+            Outcome::Later => {}
+            Outcome::Violation(what) => {
+                tracing::debug!(connection = self.id, "ended: {what}");
+                self.stream.close();
+            }
+            Outcome::Reply { head, payload, descriptor } => {
+                let _sending = self.sending.lock().unwrap_or_else(PoisonError::into_inner);
+                let flushes = self.session.retire(frame);
+                let mut sent = self.stream.send(head, payload, descriptor.as_ref().map(AsFd::as_fd));
+                for tag in flushes {
+                    let mut reply = Vec::new();
+                    rflush(tag, &mut reply);
+                    sent = sent.and_then(|()| self.stream.send(&reply, &[], None));
+                }
+                if let Err(errno) = sent {
+                    tracing::debug!(connection = self.id, %errno, "cannot send a reply");
+                    self.stream.close();
+                }
+            }
+        }
+    }
+}
+
+impl<B: Backend, S: Stream> Watched for Connection<B, S> {
+    fn check(self: Arc<Self>, before: u64) {
+        if self.turn.overdue(before) == Next::Start {
+            self.start_thread();
+        }
+    }
+}
+
+impl Memory {
+    fn is_large(&self) -> bool {
+        self.frame.capacity() > KEEP || self.buffers.is_larger_than(KEEP)
+    }
+
+    fn shrink(&mut self) {
+        self.frame = Vec::new();
+        self.buffers = Buffers::default();
+    }
+}

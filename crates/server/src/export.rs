@@ -1,0 +1,120 @@
+//! What a server offers: exports, their policies, and how an attach name finds one.
+
+use gofer_vfs::{Errno, IdMap, Name, NameBuf, Result, XattrPolicy};
+
+use crate::p9::Qids;
+
+/// What a client may do with unix sockets of the host that it finds in an export.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HostSockets {
+    /// Nothing.
+    #[default]
+    None,
+    /// Connect to them.
+    Connect,
+    /// Connect, and make new ones where the protocol can.
+    All,
+}
+
+/// What clients of an export may do beyond files and directories.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Policy {
+    /// Which extended attributes they see and set.
+    pub xattr: XattrPolicy,
+    /// What they may do with unix sockets.
+    pub sockets: HostSockets,
+    /// Whether FIFOs may be opened (by clients that can take a descriptor).
+    pub fifos: bool,
+    /// Whether they may make device nodes. Such a node is never opened here, but it is one for every
+    /// program of the host that can reach it.
+    pub devices: bool,
+    /// How their user and group ids become the host's.
+    pub ids: IdMap,
+}
+
+/// A file tree under a name.
+#[derive(Debug)]
+pub struct Export<B> {
+    /// The first component of an attach name that means this export. Without one, the whole attach name is
+    /// a path inside, and there can be no other export.
+    pub name: Option<NameBuf>,
+    /// The tree.
+    pub backend: B,
+    /// What clients may do with it.
+    pub policy: Policy,
+}
+
+/// The exports of a server, with the identities of files in each.
+#[derive(Debug)]
+pub(crate) struct Exports<B>(Vec<(Export<B>, Qids)>);
+
+impl<B> Exports<B> {
+    pub(crate) fn new(exports: Vec<Export<B>>) -> Self {
+        Self(exports.into_iter().map(|export| (export, Qids::default())).collect())
+    }
+
+    /// The export that an attach name means, and the path inside it that is left.
+    ///
+    /// A leading `/` is dropped. Nothing more means the only export; with several, there is no telling which.
+    pub(crate) fn find<'n>(&self, aname: &'n [u8]) -> Result<(usize, &'n [u8])> {
+        let path = aname.strip_prefix(b"/").unwrap_or(aname);
+        if let [(Export { name: None, .. }, _)] = &self.0[..] {
+            return Ok((0, path));
+        }
+        if path.is_empty() && self.0.len() == 1 {
+            return Ok((0, path));
+        }
+        let (first, rest) = match path.iter().position(|b| *b == b'/') {
+            Some(end) => (&path[..end], &path[end + 1..]),
+            None => (path, &path[path.len()..]),
+        };
+        let first = Name::new(first).map_err(|_| Errno::ENOENT)?;
+        let named =
+            |(export, _): &(Export<B>, Qids)| export.name.as_ref().is_some_and(|n| n.as_name() == first);
+        self.0.iter().position(named).map(|at| (at, rest)).ok_or(Errno::ENOENT)
+    }
+
+    pub(crate) fn backend(&self, at: usize) -> &B {
+        &self.0[at].0.backend
+    }
+
+    pub(crate) fn policy(&self, at: usize) -> &Policy {
+        &self.0[at].0.policy
+    }
+
+    pub(crate) fn qids(&self, at: usize) -> &Qids {
+        &self.0[at].1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn exports(names: &[&str]) -> Exports<()> {
+        let export = |name: &&str| Export {
+            name: Name::new(name.as_bytes()).ok().map(NameBuf::from),
+            backend: (),
+            policy: Policy::default(),
+        };
+        Exports::new(names.iter().map(export).collect())
+    }
+
+    #[test]
+    fn an_attach_name_finds_its_export() {
+        let unnamed = exports(&[""]);
+        assert_eq!(unnamed.find(b""), Ok((0, &b""[..])));
+        assert_eq!(unnamed.find(b"/a/b"), Ok((0, &b"a/b"[..])));
+        assert_eq!(unnamed.find(b"//a"), Ok((0, &b"/a"[..])));
+
+        let one = exports(&["src"]);
+        assert_eq!(one.find(b"/"), Ok((0, &b""[..])));
+        assert_eq!(one.find(b"src"), Ok((0, &b""[..])));
+        assert_eq!(one.find(b"other"), Err(Errno::ENOENT));
+
+        let two = exports(&["src", "out"]);
+        assert_eq!(two.find(b"/"), Err(Errno::ENOENT));
+        assert_eq!(two.find(b"/out/x/y"), Ok((1, &b"x/y"[..])));
+        assert_eq!(two.find(b"../src"), Err(Errno::ENOENT));
+    }
+}

@@ -1,0 +1,80 @@
+//! read, write, fsync, flushf, allocate.
+
+use gofer_transport::{Fill, Pour};
+use gofer_vfs::{Allocate, AllocateKind, Backend, Errno, Result};
+use gofer_wire::codec::Data;
+use gofer_wire::p9::{Rallocate, Rflushf, Rfsync, Rread, Rwrite, Tallocate, Tflushf, Tfsync, Tread, Twrite};
+
+use super::fids::Entry;
+use super::{Cx, Session};
+
+impl<B: Backend> Session<B> {
+    pub(super) fn read<'b>(&self, t: Tread, cx: Cx<'b>) -> Result<Rread<'b>> {
+        let len = cx.payload_max(t.count);
+        match self.fids.entry(t.fid)? {
+            Entry::Xattr(fid) => fid.read(t.offset, len, cx.scratch)?,
+            Entry::File(fid) => {
+                let open = fid.open().ok_or(Errno::EINVAL)?;
+                if !open.access.reads() {
+                    return Err(Errno::EPERM);
+                }
+                let mut into = Fill::new(cx.scratch, len);
+                self.backend(&fid.place).read(&open.file, t.offset, len, &mut into)?;
+            }
+        }
+        Ok(Rread { data: Data(cx.scratch) })
+    }
+
+    pub(super) fn write(&self, t: Twrite<'_>, _: Cx<'_>) -> Result<Rwrite> {
+        let Data(bytes) = t.data;
+        let written = match self.fids.entry(t.fid)? {
+            Entry::Xattr(fid) => fid.write(t.offset, bytes)?,
+            Entry::File(fid) => {
+                let open = fid.open().ok_or(Errno::EINVAL)?;
+                if !open.access.writes() {
+                    return Err(Errno::EPERM);
+                }
+                self.backend(&fid.place).write(&open.file, t.offset, &mut Pour::new(bytes))?
+            }
+        };
+        // No more was written than a message holds.
+        Ok(Rwrite { count: u32::try_from(written).map_err(|_| Errno::EIO)? })
+    }
+
+    pub(super) fn fsync(&self, t: Tfsync, _: Cx<'_>) -> Result<Rfsync> {
+        let fid = self.fids.get(t.fid)?;
+        let open = fid.open().ok_or(Errno::EINVAL)?;
+        self.backend(&fid.place).fsync(&open.file, t.datasync != 0)?;
+        Ok(Rfsync)
+    }
+
+    /// Reports what closing would, for a file that was written. Anything else has nothing to report.
+    pub(super) fn flushf(&self, t: Tflushf, _: Cx<'_>) -> Result<Rflushf> {
+        let fid = self.fids.get(t.fid)?;
+        if let Some(open) = fid.open().filter(|open| open.access.writes()) {
+            self.backend(&fid.place).flush(&open.file)?;
+        }
+        Ok(Rflushf)
+    }
+
+    pub(super) fn allocate(&self, t: Tallocate, _: Cx<'_>) -> Result<Rallocate> {
+        let fid = self.fids.get(t.fid)?;
+        let open = fid.open().ok_or(Errno::EINVAL)?;
+        if !open.access.writes() {
+            return Err(Errno::EBADF);
+        }
+        let kind = match t.mode & !Tallocate::KEEP_SIZE {
+            0 => AllocateKind::Reserve,
+            Tallocate::PUNCH_HOLE => AllocateKind::PunchHole,
+            Tallocate::ZERO_RANGE => AllocateKind::Zero,
+            Tallocate::COLLAPSE_RANGE => AllocateKind::Collapse,
+            Tallocate::INSERT_RANGE => AllocateKind::Insert,
+            Tallocate::UNSHARE_RANGE => AllocateKind::Unshare,
+            _ => return Err(Errno::EOPNOTSUPP),
+        };
+        let keep_size = t.mode & Tallocate::KEEP_SIZE != 0;
+        let what = Allocate { kind, keep_size, offset: t.offset, length: t.length };
+        self.backend(&fid.place).allocate(&open.file, what)?;
+        Ok(Rallocate)
+    }
+}

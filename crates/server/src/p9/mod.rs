@@ -1,0 +1,287 @@
+//! 9P sessions: [`Session::handle`] takes a request's frame and gives a reply's.
+//!
+//! One file per family of operations; each handler takes a request and answers a reply or an errno, and
+//! never sends anything itself.
+
+mod attr;
+mod dir;
+mod entry;
+mod fids;
+mod io;
+mod lock;
+mod open;
+mod qid;
+mod session;
+mod socket;
+mod tags;
+mod walk;
+mod xattr;
+
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use gofer_transport::Framing;
+use gofer_vfs::{Backend, Errno, Result};
+// The table of operations names every message.
+use gofer_wire::p9::*;
+
+use crate::Limits;
+use crate::export::{Exports, Policy};
+use crate::recycle::Shared;
+use fids::{Fids, Place};
+use tags::Tags;
+use xattr::XattrBytes;
+
+pub(crate) use qid::Qids;
+
+/// One client's side of a conversation: what was negotiated, what it holds, what is in flight.
+///
+/// Locks, in the order in which they may be taken: `negotiated`; then, one at a time and never across a
+/// system call, those of the fid table, the tags and a fid's link.
+pub struct Session<B: Backend> {
+    exports: Arc<Exports<B>>,
+    /// Whether descriptors can go to the client.
+    donates: bool,
+    /// Held shared by every request while it is handled, and exclusively by Tversion, which thereby waits
+    /// for all others.
+    negotiated: RwLock<Negotiated>,
+    /// The longest frame the client may send, for whoever receives the next one.
+    frame_max: AtomicUsize,
+    fids: Fids<B>,
+    xattr_bytes: XattrBytes,
+    tags: Tags,
+}
+
+/// What the client and the server agreed on.
+#[derive(Clone, Copy, Debug)]
+struct Negotiated {
+    version: Version,
+    msize: u32,
+}
+
+impl Negotiated {
+    /// Before the first Tversion.
+    const FIRST: Self = Self { version: Version::BASE, msize: MESSAGE_MAX };
+}
+
+/// The memory of a thread that handles requests, used again for each.
+#[derive(Debug, Default)]
+pub struct Buffers {
+    head: Vec<u8>,
+    scratch: Vec<u8>,
+}
+
+impl Buffers {
+    /// Whether they take more than `limit` bytes of memory.
+    pub(crate) fn is_larger_than(&self, limit: usize) -> bool {
+        self.head.capacity() + self.scratch.capacity() > limit
+    }
+}
+
+/// What is to be done after a request.
+#[derive(Debug)]
+pub enum Outcome<'b> {
+    /// Send the reply: `head`, then `payload`, the descriptor with the first byte. Before that,
+    /// [`Session::retire`] the request's tag, so that no reply to a flush overtakes it.
+    Reply {
+        /// The frame up to its payload.
+        head: &'b [u8],
+        /// The rest.
+        payload: &'b [u8],
+        /// A descriptor for the client.
+        descriptor: Option<OwnedFd>,
+    },
+    /// Nothing: the reply comes with that of another request.
+    Later,
+    /// The client broke the protocol so that nothing it says can be trusted: end the connection.
+    Violation(&'static str),
+}
+
+/// What a handler needs beside its request.
+struct Cx<'b> {
+    version: Version,
+    msize: u32,
+    /// Empty; for what the reply borrows.
+    scratch: &'b mut Vec<u8>,
+}
+
+impl Cx<'_> {
+    /// The most bytes that a reply whose body is a count and data can carry.
+    fn payload_max(&self, count: u32) -> usize {
+        const OVERHEAD: usize = HEADER + 4;
+        (count as usize).min(self.msize as usize - OVERHEAD)
+    }
+}
+
+/// A reply, and the descriptor that goes with it.
+struct Answer<'b> {
+    reply: Reply<'b>,
+    descriptor: Option<OwnedFd>,
+}
+
+impl<'b, R: Into<Reply<'b>>> From<R> for Answer<'b> {
+    fn from(reply: R) -> Self {
+        Self { reply: reply.into(), descriptor: None }
+    }
+}
+
+impl<B: Backend> Session<B> {
+    pub(crate) fn new(exports: Arc<Exports<B>>, limits: &Limits, donates: bool) -> Self {
+        Self {
+            exports,
+            donates,
+            negotiated: RwLock::new(Negotiated::FIRST),
+            frame_max: AtomicUsize::new(MESSAGE_MAX as usize),
+            fids: Fids::new(limits.fids),
+            xattr_bytes: XattrBytes::new(limits.xattr_bytes),
+            tags: Tags::default(),
+        }
+    }
+
+    /// Answers one request, a complete frame. Requests may be answered by many threads at once.
+    ///
+    /// `waits` is called before a request that the host may keep waiting is handled, so that another thread
+    /// can see to the next one.
+    pub fn handle<'b>(&self, frame: &'b [u8], buffers: &'b mut Buffers, waits: impl FnOnce()) -> Outcome<'b> {
+        let Some((header, body)) = frame.split_first_chunk::<HEADER>() else {
+            return Outcome::Violation("a frame shorter than its header");
+        };
+        let Header { number, tag, .. } = Header::decode(header);
+        if !self.tags.claim(tag) {
+            return Outcome::Violation("a tag that is in flight already");
+        }
+        let request = match Request::decode(number, body) {
+            Ok(request) => request,
+            Err(error) => {
+                tracing::debug!(number, tag = tag.0, %error, "cannot decode a request");
+                return Self::refuse(tag, error.errno(), buffers);
+            }
+        };
+        if may_wait(&request) {
+            waits();
+        }
+        let Buffers { head, scratch } = buffers;
+        scratch.clear();
+        if let Request::Flush(t) = request
+            && self.tags.flush(t.oldtag, tag)
+        {
+            return Outcome::Later;
+        }
+        let name = request.name();
+        // Tversion takes it itself, exclusively.
+        let shared = (!matches!(request, Request::Version(_)))
+            .then(|| self.negotiated.read().unwrap_or_else(PoisonError::into_inner));
+        let Negotiated { version, msize } = shared.as_deref().copied().unwrap_or(Negotiated::FIRST);
+        let answer = self.dispatch(request, Cx { version, msize, scratch });
+        let failed = |errno: Errno, head| {
+            tracing::debug!(request = name, tag = tag.0, %errno, "refused");
+            Outcome::error(tag, errno, head)
+        };
+        match answer {
+            Ok(Answer { reply, descriptor }) => {
+                let payload = reply.encode(tag, head);
+                if head.len() + payload.len() > msize as usize {
+                    return failed(Errno::ERANGE, head);
+                }
+                Outcome::Reply { head, payload, descriptor }
+            }
+            Err(errno) => failed(errno, head),
+        }
+    }
+
+    /// The answer to a request that could not be handled.
+    pub(crate) fn refuse<'b>(tag: Tag, errno: Errno, buffers: &'b mut Buffers) -> Outcome<'b> {
+        Outcome::error(tag, errno, &mut buffers.head)
+    }
+
+    /// Frees the tag of a request whose reply is about to be sent. Nothing else may be sent between this and
+    /// the reply; after it the flushes that are returned are to be answered, in their order.
+    pub fn retire(&self, frame: &[u8]) -> Vec<Tag> {
+        tag_of(frame).map_or_else(Vec::new, |tag| self.tags.retire(tag))
+    }
+
+    fn backend(&self, place: &Place<B>) -> &B {
+        self.exports.backend(place.export)
+    }
+
+    fn policy(&self, place: &Place<B>) -> &Policy {
+        self.exports.policy(place.export)
+    }
+
+    /// A directory in which something is to be made, removed or renamed.
+    ///
+    /// # Errors
+    /// `EBADF`, and `EINVAL` for what is no directory or, on a Google session, is open.
+    fn dir(&self, fid: Fid, version: Version) -> Result<Shared<fids::Fid<B>>> {
+        let dir = self.fids.get(fid)?;
+        dir.check_dir(version)?;
+        Ok(dir)
+    }
+
+    /// Whether a place has lost its last name.
+    fn is_removed(&self, place: &Place<B>) -> Result<bool> {
+        Ok(self.backend(place).getattr(&place.node)?.is_removed())
+    }
+
+    /// The errno of an operation in a directory. In one that was removed the host finds nothing (`ENOENT`);
+    /// Google's clients are told that the fid is of no use (`EINVAL`).
+    fn in_dir<T>(&self, dir: &Place<B>, version: Version, result: Result<T>) -> Result<T> {
+        match result {
+            Err(Errno::ENOENT) if version.is_google() && self.is_removed(dir)? => Err(Errno::EINVAL),
+            other => other,
+        }
+    }
+}
+
+impl<'b> Outcome<'b> {
+    fn error(tag: Tag, errno: Errno, head: &'b mut Vec<u8>) -> Self {
+        Reply::from(Rlerror { ecode: errno.on_wire() }).encode(tag, head);
+        Self::Reply { head, payload: &[], descriptor: None }
+    }
+}
+
+/// The tag in a frame.
+pub(crate) fn tag_of(frame: &[u8]) -> Option<Tag> {
+    frame.first_chunk().map(|header| Header::decode(header).tag)
+}
+
+/// The complete reply to a flush.
+pub(crate) fn rflush(tag: Tag, head: &mut Vec<u8>) {
+    Reply::from(Rflush).encode(tag, head);
+}
+
+/// Whether a request is of the kind that the host may keep waiting: what goes to disk, and what is large.
+fn may_wait(request: &Request<'_>) -> bool {
+    const LARGE: usize = 256 * 1024;
+    match request {
+        Request::Fsync(_) | Request::Allocate(_) | Request::Flushf(_) | Request::Lconnect(_) => true,
+        Request::Read(t) => t.count as usize > LARGE,
+        Request::Write(t) => t.data.0.len() > LARGE,
+        Request::Setattr(t) => t.setattr.valid.contains(SetattrMask::SIZE),
+        _ => false,
+    }
+}
+
+/// One arm for each operation, so that none can be missing.
+macro_rules! dispatch {
+    ($self:ident $request:ident $cx:ident
+     $($number:literal $variant:ident $name:ident: $t:ty => $r:ty;)*) => {
+        match $request { $(Request::$variant(t) => $self.$name(t, $cx).map(Answer::from),)* }
+    };
+}
+
+impl<B: Backend> Session<B> {
+    fn dispatch<'b>(&self, request: Request<'b>, cx: Cx<'b>) -> Result<Answer<'b>> {
+        gofer_wire::p9_operations!(dispatch self request cx)
+    }
+}
+
+impl<B: Backend> Framing for &Session<B> {
+    const HEADER: usize = HEADER;
+
+    fn frame_len(&self, header: &[u8]) -> Option<usize> {
+        let size = Header::decode(header.first_chunk()?).size as usize;
+        (size <= self.frame_max.load(Ordering::Relaxed)).then_some(size)
+    }
+}

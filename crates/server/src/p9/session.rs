@@ -1,0 +1,80 @@
+//! version, auth, attach, flush, clunk, channel.
+
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
+
+use gofer_vfs::{Backend, Errno, Name, Result};
+use gofer_wire::p9::{
+    self, Rattach, Rauth, Rchannel, Rclunk, Rflush, Rversion, Tattach, Tauth, Tchannel, Tclunk, Tflush,
+    Tversion, Version,
+};
+
+use super::fids::{Entry, Fid, Place};
+use super::{Cx, Negotiated, Session};
+
+impl<B: Backend> Session<B> {
+    /// Agrees on a version and a message size and begins anew, when nothing else is in flight: all fids are
+    /// clunked.
+    ///
+    /// Nothing changes unless all is well. A Google client is told to try an older version (`EAGAIN`) rather
+    /// than offered one, and never gets a smaller message size: it would not look.
+    pub(super) fn version<'b>(&self, t: Tversion<'b>, _: Cx<'b>) -> Result<Rversion<'b>> {
+        let version = Version::parse(t.version.as_bytes()).ok_or(Errno::EINVAL)?;
+        if version > Version::HIGHEST {
+            return Err(Errno::EAGAIN);
+        }
+        let too_large = t.msize > p9::MESSAGE_MAX && version.is_google();
+        if t.msize < p9::MSIZE_MIN || too_large {
+            return Err(Errno::EINVAL);
+        }
+        let msize = t.msize.min(p9::MESSAGE_MAX);
+        let mut negotiated = self.negotiated.write().unwrap_or_else(PoisonError::into_inner);
+        self.fids.clear();
+        *negotiated = Negotiated { version, msize };
+        self.frame_max.store(msize as usize, Ordering::Relaxed);
+        Ok(Rversion { msize, version: t.version })
+    }
+
+    /// There is no authentication. diod's clients understand only `ENOENT` as that.
+    pub(super) fn auth(&self, _: Tauth<'_>, cx: Cx<'_>) -> Result<Rauth> {
+        Err(if cx.version.is_google() { Errno::ENOSYS } else { Errno::ENOENT })
+    }
+
+    /// Makes a fid stand for a place in an export: the root or what the attach name leads to. For this
+    /// client it is a root.
+    pub(super) fn attach(&self, t: Tattach<'_>, _: Cx<'_>) -> Result<Rattach> {
+        if t.afid != p9::Fid::NONE || t.fid == p9::Fid::NONE {
+            return Err(Errno::EINVAL);
+        }
+        let (export, path) = self.exports.find(t.aname.as_bytes())?;
+        let (backend, qids) = (self.exports.backend(export), self.exports.qids(export));
+        let (mut node, mut attr) = backend.attach()?;
+        let steps = (!path.is_empty()).then(|| path.split(|b| *b == b'/'));
+        for step in steps.into_iter().flatten() {
+            (node, attr) = backend.walk(&node, Name::new(step)?)?;
+        }
+        let qid = qids.of(&attr)?;
+        let place = self.fids.share_place(Place { export, node, kind: attr.kind, qid });
+        self.fids.insert(t.fid, Fid::new(place, t.n_uname, None))?;
+        Ok(Rattach { qid })
+    }
+
+    /// Reached only by a flush that has nothing to wait for.
+    pub(super) fn flush(&self, _: Tflush, _: Cx<'_>) -> Result<Rflush> {
+        Ok(Rflush)
+    }
+
+    /// Frees a fid. Only the fid of an extended attribute to be written can fail, and is free all the same.
+    pub(super) fn clunk(&self, t: Tclunk, _: Cx<'_>) -> Result<Rclunk> {
+        match self.fids.remove(t.fid)? {
+            Entry::Xattr(fid) => self.finish_xattr(&fid)?,
+            file @ Entry::File(_) => self.fids.release(file),
+        }
+        Ok(Rclunk)
+    }
+
+    /// Channels are not offered; a client that asks uses the socket for everything.
+    pub(super) fn channel(&self, _: Tchannel, _: Cx<'_>) -> Result<Rchannel> {
+        Err(Errno::ENOSYS)
+    }
+}

@@ -1,0 +1,33 @@
+//! lconnect.
+
+use gofer_vfs::{Backend, Errno, FileKind, Result, SocketKind};
+use gofer_wire::p9::{Rlconnect, Tlconnect};
+
+use super::{Answer, Cx, Session};
+use crate::export::HostSockets;
+
+impl<B: Backend> Session<B> {
+    /// Connects to a unix socket of the host and hands the connection over.
+    pub(super) fn lconnect<'b>(&self, t: Tlconnect, _: Cx<'b>) -> Result<Answer<'b>> {
+        let fid = self.fids.get(t.fid)?;
+        let place = &fid.place;
+        if place.kind != FileKind::Socket || self.is_removed(place)? {
+            return Err(Errno::EINVAL);
+        }
+        if self.policy(place).sockets == HostSockets::None {
+            return Err(Errno::ECONNREFUSED);
+        }
+        if !self.donates {
+            return Err(Errno::EOPNOTSUPP);
+        }
+        let kind = match t.flags {
+            0 => SocketKind::Stream,
+            1 => SocketKind::Datagram,
+            2 => SocketKind::SeqPacket,
+            // "Any kind" is a version's promise that no server keeps.
+            _ => return Err(Errno::ENXIO),
+        };
+        let descriptor = self.backend(place).connect(&place.node, kind)?;
+        Ok(Answer { reply: Rlconnect.into(), descriptor: Some(descriptor) })
+    }
+}

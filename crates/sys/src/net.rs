@@ -1,0 +1,345 @@
+//! Stream sockets: listening, connecting, and the bytes and descriptors that go over them.
+
+use std::fmt;
+use std::io::IoSlice;
+use std::mem::MaybeUninit;
+use std::net::SocketAddr;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::path::Path;
+use std::time::Duration;
+
+use gofer_vfs::{Errno, Result};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
+use rustix::fs::{Mode, OFlags};
+use rustix::io::retry_on_intr;
+use rustix::net::{
+    AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, Shutdown, SocketAddrUnix,
+    SocketFlags, SocketType, sockopt,
+};
+
+use crate::errno;
+
+/// The system calls of this module.
+pub const SYSCALLS: &[&str] = &[
+    "accept4",
+    "bind",
+    "connect",
+    "eventfd2",
+    "fchmod",
+    "fcntl",
+    "getsockname",
+    "getsockopt",
+    "listen",
+    "poll",
+    "recvfrom",
+    "sendmsg",
+    "setsockopt",
+    "shutdown",
+    "socket",
+    "socketpair",
+    "write",
+];
+
+/// Connections that may wait to be accepted.
+const BACKLOG: i32 = 128;
+
+fn socket(family: AddressFamily) -> Result<OwnedFd> {
+    rustix::net::socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None).map_err(errno)
+}
+
+fn unix_address(path: &Path) -> Result<SocketAddrUnix> {
+    SocketAddrUnix::new(path).map_err(errno)
+}
+
+/// A unix socket that listens at `path`, open to this user only (mode 0600 from its first moment).
+///
+/// # Errors
+/// Those of `bind(2)`: `EADDRINUSE` when the path exists, `ENAMETOOLONG` above 107 bytes.
+pub fn listen_unix(path: &Path) -> Result<OwnedFd> {
+    let socket = socket(AddressFamily::UNIX)?;
+    // The mode of the socket's own inode is what bind(2) gives to the name, less the umask.
+    rustix::fs::fchmod(&socket, Mode::RUSR | Mode::WUSR).map_err(errno)?;
+    rustix::net::bind(&socket, &unix_address(path)?).map_err(errno)?;
+    rustix::net::listen(&socket, BACKLOG).map_err(errno)?;
+    Ok(socket)
+}
+
+/// A connection to the unix socket at `path`.
+pub fn connect_unix(path: &Path) -> Result<OwnedFd> {
+    let socket = socket(AddressFamily::UNIX)?;
+    retry_on_intr(|| rustix::net::connect(&socket, &unix_address(path).map_err(host)?)).map_err(errno)?;
+    Ok(socket)
+}
+
+fn host(errno: Errno) -> rustix::io::Errno {
+    rustix::io::Errno::from_raw_os_error(i32::from(errno.number()))
+}
+
+fn family(address: &SocketAddr) -> AddressFamily {
+    if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 }
+}
+
+/// A TCP socket that listens at `address`.
+pub fn listen_tcp(address: &SocketAddr) -> Result<OwnedFd> {
+    let socket = socket(family(address))?;
+    sockopt::set_socket_reuseaddr(&socket, true).map_err(errno)?;
+    rustix::net::bind(&socket, address).map_err(errno)?;
+    rustix::net::listen(&socket, BACKLOG).map_err(errno)?;
+    Ok(socket)
+}
+
+/// A TCP connection to `address`.
+pub fn connect_tcp(address: &SocketAddr) -> Result<OwnedFd> {
+    let socket = socket(family(address))?;
+    retry_on_intr(|| rustix::net::connect(&socket, address)).map_err(errno)?;
+    Ok(socket)
+}
+
+/// The IP address a socket is bound to; `None` for another family.
+pub fn local_ip(socket: BorrowedFd<'_>) -> Result<Option<SocketAddr>> {
+    Ok(rustix::net::getsockname(socket).map_err(errno)?.try_into().ok())
+}
+
+/// The path a unix socket is bound to; `None` for another family and for sockets without a path.
+pub fn local_path(socket: BorrowedFd<'_>) -> Result<Option<Vec<u8>>> {
+    let address = rustix::net::getsockname(socket).map_err(errno)?;
+    let unix: Option<SocketAddrUnix> = address.try_into().ok();
+    Ok(unix.as_ref().and_then(SocketAddrUnix::path_bytes).map(<[u8]>::to_vec))
+}
+
+/// An address of `vsock(7)`, the sockets between a virtual machine and its host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VsockAddr {
+    /// The machine; `u32::MAX` is "any" for a listener.
+    pub cid: u32,
+    /// The port.
+    pub port: u32,
+}
+
+impl VsockAddr {
+    fn raw(self) -> libc::sockaddr_vm {
+        libc::sockaddr_vm {
+            svm_family: FAMILY_VSOCK,
+            svm_reserved1: 0,
+            svm_port: self.port,
+            svm_cid: self.cid,
+            svm_zero: [0; 4],
+        }
+    }
+}
+
+impl fmt::Display for VsockAddr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.cid {
+            u32::MAX => write!(f, "any:{}", self.port),
+            cid => write!(f, "{cid}:{}", self.port),
+        }
+    }
+}
+
+/// `AF_VSOCK`.
+const FAMILY_VSOCK: u16 = 40;
+/// The size of `struct sockaddr_vm`.
+const VSOCK_LEN: u32 = 16;
+const _: () = assert!(size_of::<libc::sockaddr_vm>() == VSOCK_LEN as usize);
+
+/// A vsock that listens at `address`.
+///
+/// # Errors
+/// Those of `socket(2)` and `bind(2)`: `EAFNOSUPPORT` where the kernel has no vsock.
+pub fn listen_vsock(address: VsockAddr) -> Result<OwnedFd> {
+    let socket = socket(AddressFamily::from_raw(FAMILY_VSOCK))?;
+    let raw = address.raw();
+    // SAFETY: `raw` is a live `sockaddr_vm` and `VSOCK_LEN` its size (asserted above); the kernel reads
+    // that many bytes during the call and keeps no pointer. The descriptor is open: `socket` owns it.
+    let bound = unsafe { libc::bind(crate::raw(&socket), (&raw const raw).cast(), VSOCK_LEN) };
+    if bound != 0 {
+        return Err(crate::last_errno());
+    }
+    rustix::net::listen(&socket, BACKLOG).map_err(errno)?;
+    Ok(socket)
+}
+
+/// Two connected unix stream sockets.
+pub fn pair() -> Result<(OwnedFd, OwnedFd)> {
+    rustix::net::socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
+        .map_err(errno)
+}
+
+/// What kind of stream a socket is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// `AF_UNIX`: descriptors can travel on it.
+    Unix,
+    /// `AF_INET` or `AF_INET6`.
+    Ip,
+    /// `AF_VSOCK`.
+    Vsock,
+}
+
+/// The family of a connected or listening stream socket.
+///
+/// # Errors
+/// `ENOTSOCK` for a descriptor that is no socket, `EPROTONOSUPPORT` for a socket that is no stream or of
+/// another family.
+pub fn family_of(socket: BorrowedFd<'_>) -> Result<Family> {
+    if sockopt::socket_type(socket).map_err(errno)? != SocketType::STREAM {
+        return Err(Errno::EPROTONOSUPPORT);
+    }
+    match sockopt::socket_domain(socket).map_err(errno)? {
+        AddressFamily::UNIX => Ok(Family::Unix),
+        AddressFamily::INET | AddressFamily::INET6 => Ok(Family::Ip),
+        vsock if vsock.as_raw() == FAMILY_VSOCK => Ok(Family::Vsock),
+        _ => Err(Errno::EPROTONOSUPPORT),
+    }
+}
+
+/// Whether a socket listens (`SO_ACCEPTCONN`).
+pub fn is_listening(socket: BorrowedFd<'_>) -> Result<bool> {
+    sockopt::socket_acceptconn(socket).map_err(errno)
+}
+
+/// Makes calls on the socket wait, whatever whoever opened it had set.
+pub fn set_blocking(socket: BorrowedFd<'_>) -> Result<()> {
+    let flags = rustix::fs::fcntl_getfl(socket).map_err(errno)?;
+    rustix::fs::fcntl_setfl(socket, flags - OFlags::NONBLOCK).map_err(errno)
+}
+
+/// Sends small messages at once (`TCP_NODELAY`).
+pub fn set_nodelay(socket: BorrowedFd<'_>) -> Result<()> {
+    sockopt::set_tcp_nodelay(socket, true).map_err(errno)
+}
+
+/// A flag that can be raised once and that [`accept`] watches.
+#[derive(Debug)]
+pub struct Latch(OwnedFd);
+
+impl Latch {
+    /// A latch that is down.
+    pub fn new() -> Result<Self> {
+        eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).map(Self).map_err(errno)
+    }
+
+    /// Raises it for good.
+    pub fn raise(&self) {
+        // An eventfd refuses a write only when its counter is full, and then it is raised already.
+        let _ = rustix::io::write(&self.0, &1u64.to_ne_bytes());
+    }
+}
+
+/// The next connection to a listening socket; `None` once the latch is up.
+///
+/// # Errors
+/// Those of `accept(2)`. `EMFILE` and its like are worth another try later; connections that ended before
+/// they were accepted are passed over.
+pub fn accept(listener: BorrowedFd<'_>, until: &Latch) -> Result<Option<OwnedFd>> {
+    loop {
+        let mut fds =
+            [PollFd::new(&until.0, PollFlags::IN), PollFd::from_borrowed_fd(listener, PollFlags::IN)];
+        retry_on_intr(|| poll(&mut fds, None)).map_err(errno)?;
+        if !fds[0].revents().is_empty() {
+            return Ok(None);
+        }
+        match rustix::net::accept_with(listener, SocketFlags::CLOEXEC) {
+            Ok(socket) => return Ok(Some(socket)),
+            Err(rustix::io::Errno::INTR | rustix::io::Errno::CONNABORTED | rustix::io::Errno::AGAIN) => {}
+            Err(error) => return Err(errno(error)),
+        }
+    }
+}
+
+/// Waits for bytes and appends them to `into`, at most `limit` and at most as many as it has spare capacity
+/// for. 0 is the end of the stream. Descriptors that the peer attached are discarded by the kernel: there is
+/// no room for them.
+pub fn recv(socket: BorrowedFd<'_>, into: &mut Vec<u8>, limit: usize) -> Result<usize> {
+    let filled = into.len();
+    let room = limit.min(into.capacity() - filled);
+    let spare = &mut into.spare_capacity_mut()[..room];
+    let received = retry_on_intr(|| {
+        rustix::net::recv(socket, &mut *spare, RecvFlags::empty()).map(|((filled, _), _)| filled.len())
+    })
+    .map_err(errno)?;
+    // SAFETY: the kernel initialised the first `received` bytes of the spare capacity, which lies right
+    // behind the `filled` bytes and holds at least that many.
+    unsafe { into.set_len(filled + received) };
+    Ok(received)
+}
+
+/// Sends all of `head` and then all of `payload`. A descriptor travels with the first byte, and the same
+/// call carries nothing that was sent before.
+pub fn send(
+    socket: BorrowedFd<'_>,
+    mut head: &[u8],
+    mut payload: &[u8],
+    descriptor: Option<BorrowedFd<'_>>,
+) -> Result<()> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    let rights = descriptor.map(|fd| [fd]);
+    if let Some(rights) = &rights {
+        control.push(SendAncillaryMessage::ScmRights(rights));
+    }
+    while !head.is_empty() || !payload.is_empty() {
+        let parts = [IoSlice::new(head), IoSlice::new(payload)];
+        let sent = retry_on_intr(|| rustix::net::sendmsg(socket, &parts, &mut control, SendFlags::NOSIGNAL))
+            .map_err(errno)?;
+        control.clear();
+        let of_head = sent.min(head.len());
+        head = &head[of_head..];
+        payload = &payload[sent - of_head..];
+    }
+    Ok(())
+}
+
+/// Makes [`recv`] answer `EAGAIN` after `limit` without a byte; `None` waits for ever.
+pub fn set_recv_timeout(socket: BorrowedFd<'_>, limit: Option<Duration>) {
+    // It fails only for a limit that is no time, and the wait is then as long as before.
+    let _ = sockopt::set_socket_timeout(socket, sockopt::Timeout::Recv, limit);
+}
+
+/// Ends both directions: whoever waits on the socket returns, and the peer sees the end.
+pub fn shutdown(socket: BorrowedFd<'_>) {
+    // It fails only for a socket that is not connected any more.
+    let _ = rustix::net::shutdown(socket, Shutdown::Both);
+}
+
+/// Takes no more input; what was received already can still be read and answered.
+pub fn shutdown_input(socket: BorrowedFd<'_>) {
+    // As above.
+    let _ = rustix::net::shutdown(socket, Shutdown::Read);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsFd;
+
+    use super::*;
+
+    #[test]
+    fn bytes_and_a_descriptor_arrive_together() {
+        let (a, b) = pair().unwrap();
+        send(a.as_fd(), b"head", b"payload", Some(b.as_fd())).unwrap();
+        let mut got = Vec::with_capacity(64);
+        recv(b.as_fd(), &mut got, 64).unwrap();
+        assert_eq!(got, b"headpayload");
+        shutdown(a.as_fd());
+        assert_eq!(recv(b.as_fd(), &mut got, 64), Ok(0));
+        assert_eq!(family_of(a.as_fd()), Ok(Family::Unix));
+    }
+
+    #[test]
+    fn a_raised_latch_ends_accept() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s");
+        let listener = listen_unix(&path).unwrap();
+        assert_eq!(listen_unix(&path).err(), Some(Errno::EADDRINUSE));
+        assert!(is_listening(listener.as_fd()).unwrap());
+        let latch = Latch::new().unwrap();
+        let _client = connect_unix(&path).unwrap();
+        assert!(accept(listener.as_fd(), &latch).unwrap().is_some());
+        latch.raise();
+        assert!(accept(listener.as_fd(), &latch).unwrap().is_none());
+        let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&path).unwrap().permissions());
+        assert_eq!(mode & 0o777, 0o600);
+    }
+}
