@@ -1,1 +1,59 @@
-//! System calls: the only crate with unsafe code
+//! System calls: the only crate that makes them, and the only one with unsafe code.
+//!
+//! A function is one system call where that is possible, takes borrowed descriptors and checked names, and
+//! answers an [`Errno`]. `EINTR` never leaves this crate. No call is given a path, with these exceptions: the
+//! operator's own (an export's root, addresses to listen at), `/proc/self/fd` when it is opened, and our own
+//! decimal numbers below that.
+//!
+//! Every module names its system calls in `SYSCALLS`, so that a filter can be made of them. The least kernel
+//! is Linux 5.10; what a newer one has is found out once, by [`ProcFd::open`](open::ProcFd::open).
+
+pub mod attr;
+pub mod dir;
+pub mod entry;
+pub mod io;
+pub mod lock;
+pub mod net;
+pub mod open;
+pub mod process;
+pub mod socket;
+pub mod walk;
+pub mod xattr;
+
+use std::ffi::{c_int, c_long};
+use std::os::fd::{AsFd, AsRawFd};
+
+use gofer_vfs::{Errno, Result};
+
+/// The errno of a call made through rustix.
+fn errno(error: rustix::io::Errno) -> Errno {
+    Errno::from_host(error.raw_os_error())
+}
+
+/// Makes a call again until no signal gets in its way.
+fn call<T>(f: impl FnMut() -> rustix::io::Result<T>) -> Result<T> {
+    rustix::io::retry_on_intr(f).map_err(errno)
+}
+
+/// The errno of a call made through libc.
+fn last_errno() -> Errno {
+    Errno::from_host(std::io::Error::last_os_error().raw_os_error().unwrap_or(0))
+}
+
+/// As [`call`], for a libc function that answers −1 when it fails.
+fn libc_call(mut f: impl FnMut() -> c_long) -> Result<usize> {
+    loop {
+        match usize::try_from(f()) {
+            Ok(n) => return Ok(n),
+            Err(_) => match last_errno() {
+                Errno::EINTR => {}
+                other => return Err(other),
+            },
+        }
+    }
+}
+
+/// The number of a descriptor, for libc. It is good for as long as `fd` is.
+fn raw(fd: &impl AsFd) -> c_int {
+    fd.as_fd().as_raw_fd()
+}

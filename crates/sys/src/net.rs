@@ -11,13 +11,12 @@ use std::time::Duration;
 use gofer_vfs::{Errno, Result};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 use rustix::fs::{Mode, OFlags};
-use rustix::io::retry_on_intr;
 use rustix::net::{
     AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, Shutdown, SocketAddrUnix,
     SocketFlags, SocketType, sockopt,
 };
 
-use crate::errno;
+use crate::{call, errno, last_errno, raw};
 
 /// The system calls of this module.
 pub const SYSCALLS: &[&str] = &[
@@ -67,12 +66,9 @@ pub fn listen_unix(path: &Path) -> Result<OwnedFd> {
 /// A connection to the unix socket at `path`.
 pub fn connect_unix(path: &Path) -> Result<OwnedFd> {
     let socket = socket(AddressFamily::UNIX)?;
-    retry_on_intr(|| rustix::net::connect(&socket, &unix_address(path).map_err(host)?)).map_err(errno)?;
+    let address = unix_address(path)?;
+    call(|| rustix::net::connect(&socket, &address))?;
     Ok(socket)
-}
-
-fn host(errno: Errno) -> rustix::io::Errno {
-    rustix::io::Errno::from_raw_os_error(i32::from(errno.number()))
 }
 
 fn family(address: &SocketAddr) -> AddressFamily {
@@ -91,7 +87,7 @@ pub fn listen_tcp(address: &SocketAddr) -> Result<OwnedFd> {
 /// A TCP connection to `address`.
 pub fn connect_tcp(address: &SocketAddr) -> Result<OwnedFd> {
     let socket = socket(family(address))?;
-    retry_on_intr(|| rustix::net::connect(&socket, address)).map_err(errno)?;
+    call(|| rustix::net::connect(&socket, address))?;
     Ok(socket)
 }
 
@@ -149,12 +145,12 @@ const _: () = assert!(size_of::<libc::sockaddr_vm>() == VSOCK_LEN as usize);
 /// Those of `socket(2)` and `bind(2)`: `EAFNOSUPPORT` where the kernel has no vsock.
 pub fn listen_vsock(address: VsockAddr) -> Result<OwnedFd> {
     let socket = socket(AddressFamily::from_raw(FAMILY_VSOCK))?;
-    let raw = address.raw();
-    // SAFETY: `raw` is a live `sockaddr_vm` and `VSOCK_LEN` its size (asserted above); the kernel reads
+    let vm = address.raw();
+    // SAFETY: `vm` is a live `sockaddr_vm` and `VSOCK_LEN` its size (asserted above); the kernel reads
     // that many bytes during the call and keeps no pointer. The descriptor is open: `socket` owns it.
-    let bound = unsafe { libc::bind(crate::raw(&socket), (&raw const raw).cast(), VSOCK_LEN) };
+    let bound = unsafe { libc::bind(raw(&socket), (&raw const vm).cast(), VSOCK_LEN) };
     if bound != 0 {
-        return Err(crate::last_errno());
+        return Err(last_errno());
     }
     rustix::net::listen(&socket, BACKLOG).map_err(errno)?;
     Ok(socket)
@@ -236,7 +232,7 @@ pub fn accept(listener: BorrowedFd<'_>, until: &Latch) -> Result<Option<OwnedFd>
     loop {
         let mut fds =
             [PollFd::new(&until.0, PollFlags::IN), PollFd::from_borrowed_fd(listener, PollFlags::IN)];
-        retry_on_intr(|| poll(&mut fds, None)).map_err(errno)?;
+        call(|| poll(&mut fds, None))?;
         if !fds[0].revents().is_empty() {
             return Ok(None);
         }
@@ -255,10 +251,9 @@ pub fn recv(socket: BorrowedFd<'_>, into: &mut Vec<u8>, limit: usize) -> Result<
     let filled = into.len();
     let room = limit.min(into.capacity() - filled);
     let spare = &mut into.spare_capacity_mut()[..room];
-    let received = retry_on_intr(|| {
+    let received = call(|| {
         rustix::net::recv(socket, &mut *spare, RecvFlags::empty()).map(|((filled, _), _)| filled.len())
-    })
-    .map_err(errno)?;
+    })?;
     // SAFETY: the kernel initialised the first `received` bytes of the spare capacity, which lies right
     // behind the `filled` bytes and holds at least that many.
     unsafe { into.set_len(filled + received) };
@@ -281,8 +276,7 @@ pub fn send(
     }
     while !head.is_empty() || !payload.is_empty() {
         let parts = [IoSlice::new(head), IoSlice::new(payload)];
-        let sent = retry_on_intr(|| rustix::net::sendmsg(socket, &parts, &mut control, SendFlags::NOSIGNAL))
-            .map_err(errno)?;
+        let sent = call(|| rustix::net::sendmsg(socket, &parts, &mut control, SendFlags::NOSIGNAL))?;
         control.clear();
         let of_head = sent.min(head.len());
         head = &head[of_head..];

@@ -7,7 +7,7 @@ use gofer_vfs::{Errno, Gid, Result, Uid};
 use rustix::process::{Resource, Rlimit};
 use rustix::thread::CapabilitySet;
 
-use crate::errno;
+use crate::{errno, last_errno};
 
 /// The system calls of this module.
 pub const SYSCALLS: &[&str] = &["capget", "fcntl", "getegid", "geteuid", "prlimit64", "umask"];
@@ -56,7 +56,7 @@ pub fn inherited(number: u32) -> Result<OwnedFd> {
     // SAFETY: F_GETFD takes no argument and touches no memory; on a number that is not open it fails.
     let flags = unsafe { libc::fcntl(raw, libc::F_GETFD) };
     if flags < 0 {
-        return Err(crate::last_errno());
+        return Err(last_errno());
     }
     // execve(2) closed whatever had the flag, and all that this process opens is opened with it.
     if flags & libc::FD_CLOEXEC != 0 {
@@ -64,7 +64,7 @@ pub fn inherited(number: u32) -> Result<OwnedFd> {
     }
     // SAFETY: F_SETFD takes an integer and touches no memory.
     if unsafe { libc::fcntl(raw, libc::F_SETFD, flags | libc::FD_CLOEXEC) } != 0 {
-        return Err(crate::last_errno());
+        return Err(last_errno());
     }
     // SAFETY: the descriptor is open, and nothing in this process owns it: it came through execve(2), for it
     // was without the flag that every descriptor opened here has, and was not taken before, for the lock is

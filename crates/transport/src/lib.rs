@@ -19,7 +19,7 @@ use std::time::Duration;
 
 pub use address::Address;
 pub use frames::{Frames, Framing};
-pub use gofer_sys::io::{Fill, Pour};
+pub use gofer_sys::io::{ReadInto, WriteFrom};
 pub use listener::{Acceptor, Listener};
 pub use socket::Socket;
 

@@ -1,6 +1,6 @@
 //! read, write, fsync, flushf, allocate.
 
-use gofer_transport::{Fill, Pour};
+use gofer_transport::{ReadInto, WriteFrom};
 use gofer_vfs::{Allocate, AllocateKind, Backend, Errno, Result};
 use gofer_wire::codec::Data;
 use gofer_wire::p9::{Rallocate, Rflushf, Rfsync, Rread, Rwrite, Tallocate, Tflushf, Tfsync, Tread, Twrite};
@@ -18,7 +18,7 @@ impl<B: Backend> Session<B> {
                 if !open.access.reads() {
                     return Err(Errno::EPERM);
                 }
-                let mut into = Fill::new(cx.scratch, len);
+                let mut into = ReadInto::new(cx.scratch, len);
                 self.backend(&fid.place).read(&open.file, t.offset, len, &mut into)?;
             }
         }
@@ -34,7 +34,7 @@ impl<B: Backend> Session<B> {
                 if !open.access.writes() {
                     return Err(Errno::EPERM);
                 }
-                self.backend(&fid.place).write(&open.file, t.offset, &mut Pour::new(bytes))?
+                self.backend(&fid.place).write(&open.file, t.offset, &mut WriteFrom(bytes))?
             }
         };
         // No more was written than a message holds.
