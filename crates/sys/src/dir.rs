@@ -14,8 +14,11 @@ pub const SYSCALLS: &[&str] = &["getdents64", "lseek"];
 /// The most that one call reads, in bytes of the host's records.
 pub const BATCH_MAX: usize = 32 * 1024;
 
-/// What one call has room for at least: the longest record of any file system.
-const BATCH_MIN: usize = 1024;
+/// The least that one call has room for: the longest record of any file system.
+pub const BATCH_MIN: usize = 1024;
+
+/// The longest record with a name that is a `Name`.
+pub const RECORD_MAX: usize = 280;
 
 /// A directory entry as the host has it.
 #[derive(Clone, Copy, Debug)]
@@ -35,9 +38,10 @@ pub fn seek(dir: BorrowedFd<'_>, cookie: u64) -> Result<()> {
     call(|| rustix::fs::seek(dir, SeekFrom::Start(cookie))).map(drop)
 }
 
-/// Reads entries from an open directory's position on, with one `getdents64(2)` and up to `room` bytes, and
-/// calls `each` with them until it answers `false`. The position is then behind all that were read, called
-/// with or not. Says how many bytes the entries took that `each` was called with; 0 is the end.
+/// Reads entries from an open directory's position on, with one `getdents64(2)` and up to `room` bytes, which
+/// is brought between [`BATCH_MIN`] and [`BATCH_MAX`], and calls `each` with them until it answers `false`. The
+/// position is then behind all that were read, called with or not. Says how many bytes the entries took that
+/// `each` was called with; 0 is the end.
 ///
 /// # Errors
 /// Those of `getdents64(2)`: `ENOENT` for a directory that was removed.

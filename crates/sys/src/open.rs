@@ -16,8 +16,8 @@ pub const SYSCALLS: &[&str] = &["fchdir", "fstatfs", "openat", "unshare"];
 /// The kept descriptor of `/proc/self/fd`, and what else is found out about the host when it is opened.
 ///
 /// An entry there is a link to the file itself, not to its name: it opens files that were moved or removed,
-/// and nobody can redirect it. What is looked up below it is always a descriptor's own number, by
-/// [`number`](Self::number). It belongs to this process; a child made by `fork(2)` must open its own.
+/// and nobody can redirect it. What is looked up below it is always a descriptor's own number. It belongs to
+/// this process; a child made by `fork(2)` must open its own.
 #[derive(Debug)]
 pub struct ProcFd {
     dir: OwnedFd,
