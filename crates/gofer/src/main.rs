@@ -1,1 +1,36 @@
-fn main() {}
+//! `gofer`: serves directories of this host to untrusted clients over 9P2000.L.
+
+mod args;
+mod banner;
+mod config;
+mod export;
+mod generate;
+mod log;
+mod report;
+mod serve;
+mod signals;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use args::{Args, Command};
+use report::Failure;
+
+fn main() -> ExitCode {
+    match args::parse(std::env::args_os()).and_then(run) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            // There is nobody to tell when standard error is closed.
+            let _ = writeln!(std::io::stderr(), "gofer: {failure}");
+            failure.code()
+        }
+    }
+}
+
+fn run(args: Args) -> Result<(), Failure> {
+    match args.command {
+        Command::Serve(settings) => serve::run(*settings),
+        Command::Completions { shell } => generate::completions(shell),
+        Command::Man { dir } => generate::man(dir.as_deref()),
+    }
+}

@@ -77,8 +77,10 @@ impl LocalFs {
 
     pub(crate) fn donate(&self, file: &File) -> Result<OwnedFd> {
         match file.opened {
-            Opened::Regular { .. } => self.procfd.reopen(file.as_fd(), OpenFlags::new(file.access)),
-            Opened::Directory(_) | Opened::Fifo => Err(Errno::EOPNOTSUPP),
+            Opened::Regular { .. } | Opened::Fifo => {
+                self.procfd.reopen(file.as_fd(), OpenFlags::new(file.access))
+            }
+            Opened::Directory(_) => Err(Errno::EOPNOTSUPP),
         }
     }
 }

@@ -22,7 +22,7 @@ mod turn;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use gofer_transport::{Acceptor, Listener, Stream};
@@ -38,13 +38,18 @@ use turn::Watch;
 pub struct Limits {
     /// Connections at a time; more are closed as they come.
     pub connections: usize,
-    /// Fids of one connection (`ENFILE` beyond). A fid holds up to four descriptors: the file, the directory
-    /// it was found in, and when open, the open file and one for its locks.
+    /// Fids of one connection (`ENFILE` beyond). Each may hold [`DESCRIPTORS_PER_FID`](Self::DESCRIPTORS_PER_FID).
     pub fids: usize,
     /// Threads of one connection, which are the requests that it can have in progress.
     pub threads: usize,
     /// Bytes of extended attributes that the fids of one connection hold (`ENOBUFS` beyond).
     pub xattr_bytes: usize,
+}
+
+impl Limits {
+    /// The most descriptors that a fid holds: of its file, of the directory it was found in, and when it is
+    /// open, of the open file and one for its locks.
+    pub const DESCRIPTORS_PER_FID: usize = 4;
 }
 
 impl Default for Limits {
@@ -81,7 +86,8 @@ pub struct Server<B: Backend> {
 #[derive(Default)]
 struct State {
     stopping: bool,
-    acceptors: Vec<Acceptor>,
+    /// What stops each listener's thread, and the thread, which lets go of the listener as it ends.
+    accepting: Vec<(Acceptor, JoinHandle<()>)>,
     connections: HashMap<u64, Weak<dyn Control>>,
 }
 
@@ -140,8 +146,8 @@ impl<B: Backend> Server<B> {
     pub fn listen(self: &Arc<Self>, listener: Listener) -> Result<(), Errno> {
         let acceptor = listener.acceptor();
         let server = Arc::clone(self);
-        spawn("accept", move || server.accept_all(&listener))?;
-        self.state().acceptors.push(acceptor);
+        let thread = spawn("accept", move || server.accept_all(&listener))?;
+        self.state().accepting.push((acceptor, thread));
         Ok(())
     }
 
@@ -169,15 +175,20 @@ impl<B: Backend> Server<B> {
     pub fn drain(&self, grace: Duration) -> usize {
         let mut state = self.state();
         state.stopping = true;
-        for acceptor in state.acceptors.drain(..) {
-            acceptor.stop();
-        }
+        let accepting = std::mem::take(&mut state.accepting);
         // A connection must not be dropped while the list is locked: it would lock it to leave.
         let all = |state: &State| state.connections.values().filter_map(Weak::upgrade).collect::<Vec<_>>();
         let open = all(&state);
         drop(state);
+        for (acceptor, _) in &accepting {
+            acceptor.stop();
+        }
         for connection in open {
             connection.close_input();
+        }
+        for (_, thread) in accepting {
+            // It waits for nothing but this server's locks; with it goes the file of a unix socket.
+            let _ = thread.join();
         }
         if self.wait_until_empty(grace) {
             return 0;
@@ -193,10 +204,10 @@ impl<B: Backend> Server<B> {
 
     /// Waits until there is no connection.
     fn wait_until_empty(&self, grace: Duration) -> bool {
-        let end = Instant::now() + grace;
+        let start = Instant::now();
         let mut state = self.state();
         while !state.connections.is_empty() {
-            let left = end.saturating_duration_since(Instant::now());
+            let left = grace.saturating_sub(start.elapsed());
             if left.is_zero() {
                 return false;
             }
@@ -240,11 +251,10 @@ impl<B: Backend> Drop for Leaving<B> {
 const STACK: usize = 256 * 1024;
 
 /// Starts a thread.
-fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), Errno> {
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, Errno> {
     thread::Builder::new()
         .name(name.to_owned())
         .stack_size(STACK)
         .spawn(work)
-        .map(drop)
         .map_err(|error| error.raw_os_error().map_or(Errno::EAGAIN, Errno::from_host))
 }

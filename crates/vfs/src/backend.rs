@@ -52,8 +52,9 @@ pub trait Backend: Send + Sync + 'static {
         owner: Owner,
     ) -> Result<(Self::Node, Self::File, Attr)>;
 
-    /// A descriptor of an open regular file for the client to keep: a description of its own, with exactly
-    /// the access the file was opened with. `EOPNOTSUPP` where there is no host file behind it.
+    /// A descriptor of an open regular file or FIFO for the client to keep: a description of its own, with
+    /// exactly the access the file was opened with. `EOPNOTSUPP` for a directory, which would be a way out of
+    /// the tree, and where there is no host file behind it.
     fn donate(&self, file: &Self::File) -> Result<OwnedFd>;
 
     // io
@@ -136,7 +137,8 @@ pub trait Backend: Send + Sync + 'static {
     /// Lists an open directory from `cookie` on (0 is the start) until the end or until `each` answers
     /// `false`; the entry it was called with then counts as not taken. `budget` says how many bytes the
     /// caller can take, counted as 24 for an entry and one for each byte of its name, so that no more is read
-    /// than can be used. `.` and `..` are listed, in the host's place and order.
+    /// than can be used. It may end early, but not before an entry besides `.` and `..` was taken where there
+    /// is one. `.` and `..` are listed, in the host's place and order.
     ///
     /// The cookie of an entry is never 0 and stands for the position behind it, as long as the file is open.
     fn readdir(

@@ -1,0 +1,221 @@
+//! `gofer serve`: from a configuration to a server, and to its end.
+
+use std::fs::File;
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use gofer_localfs::LocalFs;
+use gofer_server::{Export, Policy, Server};
+use gofer_sys::process;
+use gofer_transport::{Address, Listener, Socket};
+use gofer_vfs::{Access, Errno, ReadOnly};
+
+use crate::args::{LogFormat, Settings};
+use crate::banner::Banner;
+use crate::config::{Config, Listen, Surroundings};
+use crate::report::{self, Failure};
+use crate::{export, log, signals};
+
+/// Serves what was asked for until told to end, or until nothing is left to serve.
+pub(crate) fn run(settings: Settings) -> Result<(), Failure> {
+    let nofile = process::raise_nofile().map_err(|errno| {
+        Failure::start(format!("cannot raise the limit of open files: {errno}; see ulimit -Hn"))
+    })?;
+    let around = Surroundings::of_process(nofile);
+    let config = Config::new(settings, &around)?;
+    log::start(config.log_level, config.log_format);
+    process::clear_umask();
+    let (events, next) = mpsc::channel();
+    let stop = events.clone();
+    // The receiver lives as long as this function, and nothing is to be stopped after it.
+    signals::watch(move || drop(stop.send(Event::Stop))).map_err(|error| {
+        Failure::start(format!("cannot take signals: {}; try again", report::errno(&error)))
+    })?;
+    let ready = config.ready_fd.map(ready).transpose()?;
+    let exports = config.exports.iter().map(|export| open(export, &config)).collect::<Result<_, _>>()?;
+    let doors = config.listen.iter().map(Door::open).collect::<Result<Vec<_>, _>>()?;
+    announce(&config, &around, &doors);
+    if let Some(ready) = ready {
+        tell(ready, &doors)?;
+    }
+    let doors = if config.once { first(doors, &events, &next)? } else { doors };
+    let server = Server::new(exports, config.limits).map_err(no_thread)?;
+    serve(&server, doors, config.drain, &events, &next)
+}
+
+/// What the main thread waits for.
+enum Event {
+    /// A signal asked for the end.
+    Stop,
+    /// The first connection came, which is to be the only one.
+    Came(Result<Door, Failure>),
+    /// A connection that the main thread started ended.
+    Ended,
+}
+
+/// Where connections come from, opened.
+enum Door {
+    Listener(Listener),
+    Connection(Socket, Address),
+}
+
+impl Door {
+    fn open(listen: &Listen) -> Result<Self, Failure> {
+        match listen {
+            Listen::At(address) => Listener::bind(address).map(Self::Listener),
+            Listen::Activated(number) => Listener::inherited(*number).map(Self::Listener),
+            Listen::Connection(number) => {
+                Socket::inherited(*number).map(|socket| Self::Connection(socket, Address::Inherited(*number)))
+            }
+        }
+        .map_err(Failure::start)
+    }
+
+    fn address(&self) -> &Address {
+        match self {
+            Self::Listener(listener) => listener.address(),
+            Self::Connection(_, address) => address,
+        }
+    }
+}
+
+/// Opens an export once and for all.
+fn open(export: &export::Export, config: &Config) -> Result<Export<Access<LocalFs>>, Failure> {
+    let tree = LocalFs::open(&export.path).map_err(|errno| {
+        let hint = match errno {
+            Errno::ENOENT if export.path.to_string_lossy().contains(':') => {
+                "check the path (options behind the last ':' are rw, ro, devices and fifos)"
+            }
+            Errno::ENOENT | Errno::ENOTDIR => "check the path",
+            Errno::EACCES | Errno::EPERM => "run the server as a user who can reach it",
+            _ => "choose another path",
+        };
+        Failure::start(format!("cannot serve {:?}: {errno}; {hint}", export.path))
+    })?;
+    Ok(Export {
+        name: export.name.clone(),
+        backend: if export.writable { Access::ReadWrite(tree) } else { Access::ReadOnly(ReadOnly(tree)) },
+        policy: Policy {
+            xattr: config.xattr,
+            sockets: config.sockets,
+            fifos: export.fifos,
+            devices: export.devices,
+            ids: config.ids,
+        },
+    })
+}
+
+/// Says what is served, in the form the log has.
+fn announce(config: &Config, around: &Surroundings, doors: &[Door]) {
+    let places: Vec<_> = config.listen.iter().zip(doors.iter().map(Door::address)).collect();
+    let banner = Banner::new(config, around, &places);
+    match (config.quiet, config.log_format) {
+        (true, _) => banner.log_warnings(),
+        (false, LogFormat::Json) => banner.log(),
+        (false, LogFormat::Text) => {
+            // A server that nobody listens to serves all the same.
+            let _ = std::io::stderr().write_all(banner.text(report::colour()).as_bytes());
+        }
+    }
+}
+
+fn ready(number: u32) -> Result<File, Failure> {
+    let refused = |errno| {
+        format!("--ready-fd {number}: {errno}; the process that starts the server must pass that descriptor")
+    };
+    process::inherited(number).map(File::from).map_err(|errno| Failure::start(refused(errno)))
+}
+
+/// Writes the line that somebody waits for.
+fn tell(mut ready: File, doors: &[Door]) -> Result<(), Failure> {
+    let addresses: Vec<_> = doors.iter().map(|door| door.address().to_string()).collect();
+    ready.write_all(format!("{}\n", addresses.join(" ")).as_bytes()).map_err(|error| {
+        let errno = report::errno(&error);
+        Failure::start(format!("--ready-fd: cannot write to it: {errno}; keep its other end open"))
+    })
+}
+
+/// Serves until told to end, or until there can be no more connections. This is the only function that lets
+/// clients in.
+fn serve(
+    server: &Arc<Server<Access<LocalFs>>>,
+    doors: Vec<Door>,
+    drain: Duration,
+    events: &Sender<Event>,
+    next: &Receiver<Event>,
+) -> Result<(), Failure> {
+    let mut sources = doors.len();
+    for door in doors {
+        match door {
+            Door::Listener(listener) => server.listen(listener).map_err(no_thread)?,
+            Door::Connection(socket, _) => {
+                let connection = server.connect(socket).map_err(Failure::running)?;
+                let events = events.clone();
+                spawn("connection", move || {
+                    connection.wait();
+                    let _ = events.send(Event::Ended);
+                })?;
+            }
+        }
+    }
+    while sources > 0 {
+        match next.recv() {
+            Ok(Event::Ended) => sources -= 1,
+            Ok(Event::Came(..)) => {}
+            Ok(Event::Stop) | Err(_) => break,
+        }
+    }
+    let cut = server.drain(drain);
+    if cut > 0 {
+        tracing::warn!("{cut} connections were cut off before all they had asked for was answered");
+    }
+    Ok(())
+}
+
+/// The connection that is there, or the first that comes, with the doors closed behind it; none when told to
+/// end before.
+fn first(doors: Vec<Door>, events: &Sender<Event>, next: &Receiver<Event>) -> Result<Vec<Door>, Failure> {
+    let mut waiting = Vec::new();
+    for door in doors {
+        let Door::Listener(listener) = door else { return Ok(vec![door]) };
+        let (acceptor, events) = (listener.acceptor(), events.clone());
+        waiting.push((acceptor, spawn("accept", move || accept(&listener, &events))?));
+    }
+    let came = match next.recv() {
+        Ok(Event::Came(first)) => first.map(|door| vec![door]),
+        Ok(Event::Stop | Event::Ended) | Err(_) => Ok(Vec::new()),
+    };
+    for (acceptor, thread) in waiting {
+        acceptor.stop();
+        // It cannot panic, and has nothing to say.
+        let _ = thread.join();
+    }
+    came
+}
+
+/// Waits for one connection.
+fn accept(listener: &Listener, events: &Sender<Event>) {
+    let address = listener.address();
+    let came = match listener.accept() {
+        Ok(Some(socket)) => Ok(Door::Connection(socket, address.clone())),
+        Ok(None) => return,
+        Err(errno) => {
+            Err(Failure::running(format!("cannot accept a connection at {address}: {errno}; try again")))
+        }
+    };
+    // Nobody waits for a second one.
+    let _ = events.send(Event::Came(came));
+}
+
+fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, Failure> {
+    thread::Builder::new().name(name.to_owned()).spawn(run).map_err(|error| no_thread(report::errno(&error)))
+}
+
+fn no_thread(errno: Errno) -> Failure {
+    Failure::start(format!(
+        "cannot start a thread: {errno}; raise the limit on processes of this user (ulimit -u)"
+    ))
+}

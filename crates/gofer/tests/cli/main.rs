@@ -1,0 +1,9 @@
+//! The program as it is used: command lines, exit codes, sockets and signals.
+
+#![expect(clippy::unwrap_used, reason = "a test reports by panicking")]
+
+mod peer;
+mod process;
+mod serving;
+mod start;
+mod usage;

@@ -1,4 +1,0 @@
-//! [`MemFs`]: the smallest backend.
-
-/// placeholder
-pub struct MemFs;
