@@ -113,6 +113,9 @@ impl Backend for LocalFs {
     type Node = Node;
     type File = File;
 
+    fn is_read_only(&self) -> bool {
+        false
+    }
     fn attach(&self) -> Result<(Node, Attr)> {
         self.attach()
     }

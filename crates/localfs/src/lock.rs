@@ -45,14 +45,36 @@ impl LocalFs {
     }
 }
 
-/// What is in the way of one of a file's two descriptions only is held by the other.
+/// What is in the way of the first of a file's two descriptions may be held by the second. That holds locks of
+/// one kind only; where the second sees nothing, the lock is the file's own, and the search goes on beside it.
 pub(crate) fn getlock(file: &File, lock: Lock) -> Result<Option<LockHolder>> {
-    let found = get(file.as_fd(), lock)?;
-    match (&file.opened, found) {
-        (Opened::Regular { second, .. }, Some(found)) => match second.get() {
-            Some(second) => get(second.as_fd(), lock),
-            None => Ok(Some(found)),
-        },
-        (_, found) => Ok(found),
+    let second = match &file.opened {
+        Opened::Regular { second, .. } => second.get(),
+        Opened::Directory(_) | Opened::Fifo => None,
+    };
+    let Some(second) = second else { return get(file.as_fd(), lock) };
+    let held_by_second = if file.access.reads() { LockKind::Exclusive } else { LockKind::Shared };
+    let mut parts = vec![lock];
+    while let Some(part) = parts.pop() {
+        let Some(found) = get(file.as_fd(), part)? else { continue };
+        if found.lock.kind != held_by_second {
+            return Ok(Some(found));
+        }
+        let start = part.start.max(found.lock.start);
+        let stop = end(part).min(end(found.lock));
+        if let Some(other) = get(second.as_fd(), Lock { kind: lock.kind, start, length: stop - start })? {
+            return Ok(Some(other));
+        }
+        for (start, end) in [(part.start, start), (stop, end(part))] {
+            if start < end {
+                parts.push(Lock { kind: lock.kind, start, length: end - start });
+            }
+        }
     }
+    Ok(None)
+}
+
+/// The position behind a lock.
+fn end(lock: Lock) -> u64 {
+    if lock.length == 0 { 1 << 63 } else { lock.start.saturating_add(lock.length) }
 }

@@ -16,6 +16,7 @@ mod connection;
 mod export;
 #[expect(clippy::needless_pass_by_value, reason = "the table of operations calls every handler alike")]
 pub mod p9;
+mod quota;
 mod recycle;
 mod turn;
 
@@ -42,6 +43,8 @@ pub struct Limits {
     pub fids: usize,
     /// Threads of one connection, which are the requests that it can have in progress.
     pub threads: usize,
+    /// Byte-range locks that one connection holds (`ENOLCK` beyond).
+    pub locks: usize,
     /// Bytes of extended attributes that the fids of one connection hold (`ENOBUFS` beyond).
     pub xattr_bytes: usize,
 }
@@ -54,7 +57,7 @@ impl Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { connections: 4096, fids: 262_144, threads: 16, xattr_bytes: 16 << 20 }
+        Self { connections: 4096, fids: 262_144, threads: 16, locks: 16_384, xattr_bytes: 16 << 20 }
     }
 }
 

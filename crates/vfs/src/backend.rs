@@ -24,6 +24,9 @@ pub trait Backend: Send + Sync + 'static {
     /// An open file or directory. Closing it releases its locks.
     type File: Send + Sync + 'static;
 
+    /// Whether every change is answered `EROFS`, so that a front-end can say so before it takes one in parts.
+    fn is_read_only(&self) -> bool;
+
     // walk
 
     /// The root, as a node of its own.

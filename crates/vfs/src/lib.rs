@@ -15,6 +15,7 @@
 //! | [`sink`] | [`Sink`] and [`Source`]: who owns the bytes of a read or a write |
 //! | [`backend`] | [`Backend`] itself |
 //! | [`readonly`] | [`ReadOnly`], and [`Access`] which is read-only or not |
+//! | [`ranges`] | [`Ranges`], byte-range locks as they are kept |
 //! | [`memory`] | [`MemFs`], the smallest backend |
 
 pub mod attr;
@@ -24,6 +25,7 @@ pub mod flags;
 pub mod id;
 pub mod memory;
 pub mod name;
+pub mod ranges;
 pub mod readonly;
 pub mod sink;
 pub mod xattr;
@@ -38,6 +40,7 @@ pub use flags::{
 pub use id::{Gid, IdMap, Owner, PeerGid, PeerUid, Uid};
 pub use memory::MemFs;
 pub use name::{Name, NameBuf};
+pub use ranges::Ranges;
 pub use readonly::{Access, ReadOnly};
 pub use sink::{Sink, Source};
 pub use xattr::{XattrName, XattrPolicy};

@@ -23,16 +23,12 @@ pub enum Access<B> {
     ReadOnly(ReadOnly<B>),
 }
 
-impl<B> Access<B> {
-    /// Whether the client can change nothing.
-    pub fn is_read_only(&self) -> bool {
-        matches!(self, Self::ReadOnly(_))
-    }
-}
-
 impl<B: Backend> Backend for ReadOnly<B> {
     type Node = B::Node;
     type File = B::File;
+    fn is_read_only(&self) -> bool {
+        true
+    }
     fn attach(&self) -> Result<(Self::Node, Attr)> {
         self.0.attach()
     }
@@ -148,6 +144,9 @@ macro_rules! either {
 impl<B: Backend> Backend for Access<B> {
     type Node = B::Node;
     type File = B::File;
+    fn is_read_only(&self) -> bool {
+        either!(self, b => b.is_read_only())
+    }
     fn attach(&self) -> Result<(Self::Node, Attr)> {
         either!(self, b => b.attach())
     }

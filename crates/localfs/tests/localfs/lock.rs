@@ -53,6 +53,25 @@ fn what_is_in_the_way_is_told() {
     assert_eq!(fs.getlock(&a, exclusive(0, 0)), Ok(None));
 }
 
+/// A file's own locks of the two kinds were told to be in its way.
+#[test]
+fn own_locks_are_never_in_the_way() {
+    let (export, [a, b]) = two([AccessMode::Read, AccessMode::Write]);
+    let fs = &export.fs;
+    for file in [&a, &b] {
+        for lock in [shared(0, 5), exclusive(10, 5), shared(20, 5), exclusive(30, 0)] {
+            assert_eq!(fs.lock(file, lock), Ok(true));
+        }
+        assert_eq!(fs.getlock(file, exclusive(0, 0)), Ok(None));
+        fs.lock(file, unlock(0, 0)).unwrap();
+    }
+    fs.lock(&a, shared(0, 5)).unwrap();
+    fs.lock(&a, exclusive(10, 5)).unwrap();
+    fs.lock(&b, shared(2, 1)).unwrap();
+    let holder = LockHolder { lock: shared(2, 1), pid: 0 };
+    assert_eq!(fs.getlock(&a, exclusive(0, 0)), Ok(Some(holder)));
+}
+
 #[test]
 fn closing_releases() {
     let (export, [a, b]) = two([AccessMode::ReadWrite; 2]);

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use gofer_vfs::{AccessMode, Backend, Errno, FileKind, NameBuf, PeerUid, Result};
 use gofer_wire::p9::{self, Qid, Version};
 
+use super::lock::HeldLocks;
 use super::xattr::XattrFid;
 use crate::recycle::{Pool, Shared};
 
@@ -53,6 +54,13 @@ pub(crate) struct Fid<B: Backend> {
 pub(crate) struct Open<B: Backend> {
     pub(crate) file: B::File,
     pub(crate) access: AccessMode,
+    pub(crate) locks: Mutex<Option<HeldLocks>>,
+}
+
+impl<B: Backend> Open<B> {
+    pub(crate) fn new(file: B::File, access: AccessMode) -> Self {
+        Self { file, access, locks: Mutex::new(None) }
+    }
 }
 
 /// The right to open a fid, which one request at a time can have. Dropping it gives it back, unless the fid

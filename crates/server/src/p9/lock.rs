@@ -1,10 +1,45 @@
 //! lock, getlock.
 
-use gofer_vfs::{Backend, Errno, Lock, LockKind, Result};
+use std::sync::PoisonError;
+
+use gofer_vfs::{Backend, Errno, Lock, LockKind, Ranges, Result};
 use gofer_wire::codec::Str;
 use gofer_wire::p9::{Rgetlock, Rlock, Tgetlock, Tlock};
 
 use super::{Cx, Session};
+use crate::quota::{Quota, Share};
+
+/// The locks of an open file, counted.
+#[derive(Debug)]
+pub(crate) struct HeldLocks {
+    ranges: Ranges,
+    /// Of the locks that the connection may hold: two more than there are, for that many a lock can add by
+    /// splitting another.
+    share: Share,
+}
+
+impl HeldLocks {
+    const SPLIT: usize = 2;
+    /// A file's locks have one owner.
+    const OWNER: u64 = 0;
+
+    fn new(quota: &Quota) -> Option<Self> {
+        Some(Self { ranges: Ranges::default(), share: quota.take(Self::SPLIT)? })
+    }
+
+    /// Whether there may be this lock too.
+    fn has_room_for(&mut self, lock: Lock) -> Result<bool> {
+        Ok(!self.ranges.grows(Self::OWNER, lock)? || self.share.resize(self.ranges.len() + Self::SPLIT))
+    }
+
+    /// Notes what was done.
+    fn note(&mut self, lock: Lock) -> Result<()> {
+        self.ranges.set(Self::OWNER, lock)?;
+        // What became fewer is given back at once; room for another is looked for when it is asked for.
+        self.share.resize(self.ranges.len().max(Self::SPLIT));
+        Ok(())
+    }
+}
 
 impl<B: Backend> Session<B> {
     /// Takes or releases a lock. Never waits: a client that would asks again when it was told `BLOCKED`.
@@ -16,8 +51,20 @@ impl<B: Backend> Session<B> {
             return Err(Errno::EINVAL);
         }
         let wanted = Lock { kind, start: t.start, length: t.length };
+        // Held to the end, so that what is noted is what the host has.
+        let mut locks = open.locks.lock().unwrap_or_else(PoisonError::into_inner);
+        let locks = match &mut *locks {
+            Some(locks) => locks,
+            none => none.insert(HeldLocks::new(&self.locks).ok_or(Errno::ENOLCK)?),
+        };
+        if !locks.has_room_for(wanted)? {
+            return Err(Errno::ENOLCK);
+        }
         let status = match self.backend(&fid.place).lock(&open.file, wanted) {
-            Ok(true) => Rlock::SUCCESS,
+            Ok(true) => {
+                locks.note(wanted)?;
+                Rlock::SUCCESS
+            }
             Ok(false) => Rlock::BLOCKED,
             // The file was not opened for what the lock needs.
             Err(Errno::EBADF) => Rlock::ERROR,

@@ -28,10 +28,10 @@ use gofer_wire::p9::*;
 
 use crate::Limits;
 use crate::export::{Exports, Policy};
+use crate::quota::Quota;
 use crate::recycle::Shared;
 use fids::{Fids, Place};
 use tags::Tags;
-use xattr::XattrBytes;
 
 pub(crate) use qid::Qids;
 
@@ -49,7 +49,8 @@ pub struct Session<B: Backend> {
     /// The longest frame the client may send, for whoever receives the next one.
     frame_max: AtomicUsize,
     fids: Fids<B>,
-    xattr_bytes: XattrBytes,
+    xattr_bytes: Quota,
+    locks: Quota,
     tags: Tags,
 }
 
@@ -134,7 +135,8 @@ impl<B: Backend> Session<B> {
             negotiated: RwLock::new(Negotiated::FIRST),
             frame_max: AtomicUsize::new(MESSAGE_MAX as usize),
             fids: Fids::new(limits.fids),
-            xattr_bytes: XattrBytes::new(limits.xattr_bytes),
+            xattr_bytes: Quota::new(limits.xattr_bytes),
+            locks: Quota::new(limits.locks),
             tags: Tags::default(),
         }
     }

@@ -38,7 +38,7 @@ impl<B: Backend> Session<B> {
             FileKind::Fifo => Some(backend.donate(&file)?),
             kind => self.donation(backend, kind, &file, cx.version),
         };
-        claim.set_open(Open { file, access: flags.access });
+        claim.set_open(Open::new(file, flags.access));
         Ok(Answer { reply: Rlopen { qid: place.qid, iounit: IOUNIT }.into(), descriptor })
     }
 
@@ -75,7 +75,7 @@ impl<B: Backend> Session<B> {
         let qid = self.exports.qids(export).of(&attr)?;
         let place = self.fids.share_place(Place { export, node, kind: attr.kind, qid });
         let link = Link { parent: dir.place.clone(), name: new.name.into() };
-        let fid = Fid::new(place, dir.user, Some(link)).opened(Open { file, access: open.access });
+        let fid = Fid::new(place, dir.user, Some(link)).opened(Open::new(file, open.access));
         self.fids.replace(new.fid, &dir, fid)?;
         Ok((qid, descriptor))
     }

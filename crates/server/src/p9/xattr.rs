@@ -3,8 +3,7 @@
 //! The first two are 9P2000.L's: an attribute becomes a fid that is read or written like a file. The others
 //! are Google's, one message each.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use gofer_vfs::{Backend, Errno, Result, XattrFlags, XattrName, XattrPolicy};
 use gofer_wire::codec::{ListBuf, Str};
@@ -15,48 +14,14 @@ use gofer_wire::p9::{
 
 use super::fids::{Fid, Place};
 use super::{Cx, Session};
+use crate::quota::Share;
 use crate::recycle::Shared;
-
-/// The bytes of attributes that a connection's fids hold.
-#[derive(Clone, Debug)]
-pub(crate) struct XattrBytes(Arc<Budget>);
-
-#[derive(Debug)]
-struct Budget {
-    held: AtomicUsize,
-    limit: usize,
-}
-
-impl XattrBytes {
-    pub(crate) fn new(limit: usize) -> Self {
-        Self(Arc::new(Budget { held: AtomicUsize::new(0), limit }))
-    }
-
-    /// Room for `size` bytes, until it is dropped.
-    fn take(&self, size: usize) -> Result<Room> {
-        let room = Room { budget: Arc::clone(&self.0), size };
-        let held = self.0.held.fetch_add(size, Ordering::Relaxed);
-        // Dropping gives back what was just added.
-        if held.saturating_add(size) > self.0.limit { Err(Errno::ENOBUFS) } else { Ok(room) }
-    }
-}
-
-#[derive(Debug)]
-struct Room {
-    budget: Arc<Budget>,
-    size: usize,
-}
-
-impl Drop for Room {
-    fn drop(&mut self) {
-        self.budget.held.fetch_sub(self.size, Ordering::Relaxed);
-    }
-}
 
 /// A fid of an extended attribute.
 pub(crate) struct XattrFid<B: Backend> {
     content: Content<B>,
-    _room: Room,
+    /// Of the bytes that the connection's fids may hold.
+    _share: Share,
 }
 
 enum Content<B: Backend> {
@@ -119,9 +84,9 @@ impl<B: Backend> Session<B> {
             return Err(Errno::E2BIG);
         }
         let size = bytes.len() as u64;
-        let room = self.xattr_bytes.take(bytes.len())?;
+        let share = self.xattr_bytes.take(bytes.len()).ok_or(Errno::ENOBUFS)?;
         bytes.shrink_to_fit();
-        self.fids.insert_xattr(t.newfid, XattrFid { content: Content::Snapshot(bytes), _room: room })?;
+        self.fids.insert_xattr(t.newfid, XattrFid { content: Content::Snapshot(bytes), _share: share })?;
         Ok(Rxattrwalk { size })
     }
 
@@ -131,6 +96,9 @@ impl<B: Backend> Session<B> {
         let size =
             usize::try_from(t.size).ok().filter(|size| *size <= XattrPolicy::SIZE_MAX).ok_or(Errno::E2BIG)?;
         flags(t.flags)?;
+        if self.backend(&place).is_read_only() {
+            return Err(Errno::EROFS);
+        }
         if t.name.as_bytes().is_empty() {
             return Err(Errno::EINVAL);
         }
@@ -143,8 +111,8 @@ impl<B: Backend> Session<B> {
             flags: t.flags,
             bytes: Mutex::new(Vec::new()),
         };
-        let room = self.xattr_bytes.take(size)?;
-        self.fids.replace_with_xattr(t.fid, &fid, XattrFid { content: pending, _room: room })?;
+        let share = self.xattr_bytes.take(size).ok_or(Errno::ENOBUFS)?;
+        self.fids.replace_with_xattr(t.fid, &fid, XattrFid { content: pending, _share: share })?;
         drop(claim);
         Ok(Rxattrcreate)
     }

@@ -3,135 +3,35 @@
 use super::tree::{Ino, Tree};
 use crate::{AccessMode, Errno, FileKind, Lock, LockHolder, LockKind, OpenFlags, Result};
 
-/// The end of every file: the largest file offset of Linux.
-const END: u64 = i64::MAX.cast_unsigned();
-
 /// How many ranges the files open on one inode can hold in all.
 const RANGES_MAX: usize = 4096;
-
-/// The locks on a file. Those of one owner never overlap, nor touch with the same kind.
-#[derive(Debug, Default)]
-pub(super) struct Locks(Vec<Held>);
-
-#[derive(Clone, Copy, Debug)]
-struct Held {
-    owner: u64,
-    exclusive: bool,
-    first: u64,
-    last: u64,
-}
-
-/// Which locks in a range are meant.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kinds {
-    /// All.
-    Both,
-    /// Those that are exclusive when the range is not, and the other way round.
-    Other,
-}
-
-impl Held {
-    /// `EINVAL` for a range that reaches beyond the largest file offset.
-    fn new(owner: u64, lock: Lock) -> Result<Self> {
-        let Lock { kind, start, length } = lock;
-        let last = match length {
-            0 => END,
-            _ => start.checked_add(length - 1).ok_or(Errno::EINVAL)?,
-        };
-        if start > END || last > END {
-            return Err(Errno::EINVAL);
-        }
-        Ok(Self { owner, exclusive: kind == LockKind::Exclusive, first: start, last })
-    }
-
-    fn overlaps(&self, other: &Self) -> bool {
-        self.first <= other.last && other.first <= self.last
-    }
-
-    fn conflicts(&self, other: &Self) -> bool {
-        self.owner != other.owner && self.overlaps(other) && (self.exclusive || other.exclusive)
-    }
-
-    /// Whether the two are one range in two parts.
-    fn continues(&self, other: &Self) -> bool {
-        self.owner == other.owner
-            && self.exclusive == other.exclusive
-            && (self.first == other.last.saturating_add(1) || other.first == self.last.saturating_add(1))
-    }
-
-    fn holder(&self) -> LockHolder {
-        let kind = if self.exclusive { LockKind::Exclusive } else { LockKind::Shared };
-        let length = if self.last == END { 0 } else { self.last - self.first + 1 };
-        LockHolder { lock: Lock { kind, start: self.first, length }, pid: 0 }
-    }
-}
-
-impl Locks {
-    /// The lock in the way that begins first.
-    fn conflict(&self, wanted: &Held) -> Option<&Held> {
-        self.0.iter().filter(|held| held.conflicts(wanted)).min_by_key(|held| held.first)
-    }
-
-    /// Ends what the owner holds within the range; what sticks out on either side stays.
-    fn release(&mut self, range: &Held, kinds: Kinds) {
-        let mut parts = Vec::new();
-        self.0.retain(|held| {
-            let kept = kinds == Kinds::Other && held.exclusive == range.exclusive;
-            if kept || held.owner != range.owner || !held.overlaps(range) {
-                return true;
-            }
-            if held.first < range.first {
-                parts.push(Held { last: range.first - 1, ..*held });
-            }
-            if held.last > range.last {
-                parts.push(Held { first: range.last + 1, ..*held });
-            }
-            false
-        });
-        self.0.append(&mut parts);
-    }
-
-    /// Adds a range that its owner holds nothing in, as one with what it continues.
-    fn add(&mut self, mut range: Held) {
-        self.0.retain(|held| {
-            let one = held.continues(&range);
-            if one {
-                range.first = range.first.min(held.first);
-                range.last = range.last.max(held.last);
-            }
-            !one
-        });
-        self.0.push(range);
-    }
-}
 
 impl Tree {
     /// A file may take locks of both kinds whatever it was opened for, as for `flock(2)`; but unless it was
     /// opened to read and write, a lock that changes its kind is given up before the other is tried. A
     /// directory, which nobody can write, has no exclusive locks.
     pub(super) fn lock(&mut self, ino: Ino, owner: u64, flags: &OpenFlags, lock: Lock) -> Result<bool> {
-        let range = Held::new(owner, lock)?;
         let inode = &mut self.inodes[ino];
         let is_dir = inode.kind() == FileKind::Directory;
         let locks = &mut inode.locks;
+        let blocked = locks.conflict(owner, lock)?.is_some();
         if lock.kind == LockKind::Unlock {
-            locks.release(&range, Kinds::Both);
+            locks.set(owner, lock)?;
             return Ok(true);
         }
-        if is_dir && range.exclusive {
+        if is_dir && lock.kind == LockKind::Exclusive {
             return Err(Errno::EBADF);
         }
         if flags.access != AccessMode::ReadWrite {
-            locks.release(&range, Kinds::Other);
+            locks.release_other_kind(owner, lock)?;
         }
-        if locks.conflict(&range).is_some() {
+        if blocked {
             return Ok(false);
         }
-        if locks.0.len() >= RANGES_MAX {
+        if locks.len() >= RANGES_MAX {
             return Err(Errno::ENOLCK);
         }
-        locks.release(&range, Kinds::Both);
-        locks.add(range);
+        locks.set(owner, lock)?;
         Ok(true)
     }
 
@@ -139,13 +39,12 @@ impl Tree {
         if lock.kind == LockKind::Unlock {
             return Err(Errno::EINVAL);
         }
-        let wanted = Held::new(owner, lock)?;
-        Ok(self.inodes[ino].locks.conflict(&wanted).map(Held::holder))
+        self.inodes[ino].locks.conflict(owner, lock)
     }
 
     /// Ends all locks of a file that is closed.
     pub(super) fn unlock_all(&mut self, ino: Ino, owner: u64) {
-        self.inodes[ino].locks.0.retain(|held| held.owner != owner);
+        self.inodes[ino].locks.release_all(owner);
     }
 }
 
@@ -252,7 +151,7 @@ mod tests {
         assert_eq!(fs.lock(&reader, lock(Shared, 1 << 63, 1)), Err(Errno::EINVAL));
         assert_eq!(fs.lock(&reader, lock(Shared, 1, 1 << 63)), Err(Errno::EINVAL));
         assert_eq!(fs.lock(&reader, lock(Shared, 2, u64::MAX)), Err(Errno::EINVAL));
-        assert_eq!(fs.lock(&reader, lock(Shared, 1, END)), Ok(true));
+        assert_eq!(fs.lock(&reader, lock(Shared, 1, i64::MAX.cast_unsigned())), Ok(true));
         assert_eq!(fs.getlock(&reader, lock(Unlock, 0, 0)), Err(Errno::EINVAL));
     }
 

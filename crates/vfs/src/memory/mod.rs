@@ -117,6 +117,9 @@ impl Backend for MemFs {
     type Node = Node;
     type File = File;
 
+    fn is_read_only(&self) -> bool {
+        false
+    }
     fn attach(&self) -> Result<(Node, Attr)> {
         let mut tree = self.root.tree();
         Ok(self.root.found(&mut tree, self.root.ino))

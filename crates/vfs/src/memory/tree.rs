@@ -5,8 +5,8 @@ use std::ops::{Index, IndexMut};
 
 use super::dir::Directory;
 use super::io::{Content, PAGE};
-use super::lock::Locks;
 use super::xattr::Xattrs;
+use crate::Ranges;
 use crate::{Attr, Errno, FileId, FileKind, Gid, Name, Owner, Result, Special, Time, Uid};
 
 /// The number of an inode; never used twice in one tree.
@@ -134,7 +134,7 @@ pub(super) struct Inode {
     pub(super) ctime: Time,
     btime: Time,
     pub(super) xattrs: Xattrs,
-    pub(super) locks: Locks,
+    pub(super) locks: Ranges,
     pub(super) body: Body,
 }
 
@@ -152,7 +152,7 @@ impl Inode {
             ctime: now,
             btime: now,
             xattrs: Xattrs::default(),
-            locks: Locks::default(),
+            locks: Ranges::default(),
             body,
         }
     }
