@@ -8,6 +8,7 @@
 //! Every module names its system calls in `SYSCALLS`, so that a filter can be made of them. The least kernel
 //! is Linux 5.10; what a newer one has is found out once, by [`ProcFd::open`](open::ProcFd::open).
 
+pub mod alloc;
 pub mod attr;
 pub mod dir;
 pub mod entry;

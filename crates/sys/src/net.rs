@@ -1,19 +1,19 @@
 //! Stream sockets: listening, connecting, and the bytes and descriptors that go over them.
 
 use std::fmt;
-use std::io::IoSlice;
+use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::net::SocketAddr;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
 
 use gofer_vfs::{Errno, Result};
-use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::fs::{Mode, OFlags};
 use rustix::net::{
-    AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, Shutdown, SocketAddrUnix,
-    SocketFlags, SocketType, sockopt,
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, Shutdown, SocketAddrUnix, SocketFlags, SocketType, sockopt,
 };
 
 use crate::{call, errno, last_errno, raw};
@@ -29,8 +29,9 @@ pub const SYSCALLS: &[&str] = &[
     "getsockname",
     "getsockopt",
     "listen",
-    "poll",
+    "ppoll",
     "recvfrom",
+    "recvmsg",
     "sendmsg",
     "setsockopt",
     "shutdown",
@@ -69,6 +70,22 @@ pub fn connect_unix(path: &Path) -> Result<OwnedFd> {
     let address = unix_address(path)?;
     call(|| rustix::net::connect(&socket, &address))?;
     Ok(socket)
+}
+
+/// Whether somebody listens at the unix socket `path`. It does not wait, also where more connections are to be
+/// accepted than may wait.
+///
+/// # Errors
+/// Those of `connect(2)`.
+pub fn answers_unix(path: &Path) -> Result<bool> {
+    let socket = socket(AddressFamily::UNIX)?;
+    set_blocking(socket.as_fd(), false)?;
+    let address = unix_address(path)?;
+    match call(|| rustix::net::connect(&socket, &address)) {
+        Ok(()) | Err(Errno::EAGAIN) => Ok(true),
+        Err(Errno::ECONNREFUSED) => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 fn family(address: &SocketAddr) -> AddressFamily {
@@ -162,6 +179,51 @@ pub fn pair() -> Result<(OwnedFd, OwnedFd)> {
         .map_err(errno)
 }
 
+/// Two connected unix sockets that keep packets apart (`SOCK_SEQPACKET`), for descriptors alone.
+pub fn packet_pair() -> Result<(OwnedFd, OwnedFd)> {
+    rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+        .map_err(errno)
+}
+
+/// Sends a descriptor and no byte, as a packet, without ever waiting.
+///
+/// # Errors
+/// Those of `sendmsg(2)`: `EAGAIN` when the peer does not take what was sent before, `ETOOMANYREFS` when this
+/// user has too many descriptors under way, `EPIPE` when the peer is gone.
+pub fn send_descriptor(socket: BorrowedFd<'_>, descriptor: BorrowedFd<'_>) -> Result<()> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    let rights = [descriptor];
+    control.push(SendAncillaryMessage::ScmRights(&rights));
+    let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+    call(|| rustix::net::sendmsg(socket, &[], &mut control, flags)).map(drop)
+}
+
+/// The descriptor of the next packet, without waiting; `None` when there is no packet.
+///
+/// # Errors
+/// `EPROTO` for a packet that holds anything else than one descriptor; what it holds is closed.
+pub fn recv_descriptor(socket: BorrowedFd<'_>) -> Result<Option<OwnedFd>> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let flags = RecvFlags::DONTWAIT | RecvFlags::CMSG_CLOEXEC;
+    let message = match call(|| rustix::net::recvmsg(socket, &mut [], &mut control, flags)) {
+        Err(Errno::EAGAIN) => return Ok(None),
+        other => other?,
+    };
+    let mut descriptors = Vec::new();
+    for message in control.drain() {
+        if let RecvAncillaryMessage::ScmRights(received) = message {
+            descriptors.extend(received);
+        }
+    }
+    let cut = message.flags.intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC);
+    match descriptors.pop() {
+        _ if cut || !descriptors.is_empty() => Err(Errno::EPROTO),
+        last => Ok(last),
+    }
+}
+
 /// What kind of stream a socket is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Family {
@@ -195,15 +257,22 @@ pub fn is_listening(socket: BorrowedFd<'_>) -> Result<bool> {
     sockopt::socket_acceptconn(socket).map_err(errno)
 }
 
-/// Makes calls on the socket wait, whatever whoever opened it had set.
-pub fn set_blocking(socket: BorrowedFd<'_>) -> Result<()> {
-    let flags = rustix::fs::fcntl_getfl(socket).map_err(errno)?;
-    rustix::fs::fcntl_setfl(socket, flags - OFlags::NONBLOCK).map_err(errno)
+/// Makes calls on the socket wait or not, whatever whoever opened it had set. All who share the open file
+/// description share that too.
+pub fn set_blocking(socket: BorrowedFd<'_>, blocks: bool) -> Result<()> {
+    let mut flags = rustix::fs::fcntl_getfl(socket).map_err(errno)?;
+    flags.set(OFlags::NONBLOCK, !blocks);
+    rustix::fs::fcntl_setfl(socket, flags).map_err(errno)
 }
 
 /// Sends small messages at once (`TCP_NODELAY`).
 pub fn set_nodelay(socket: BorrowedFd<'_>) -> Result<()> {
     sockopt::set_tcp_nodelay(socket, true).map_err(errno)
+}
+
+/// Finds out, sooner or later, that a peer has vanished without a word (`SO_KEEPALIVE`, `tcp(7)`).
+pub fn set_keepalive(socket: BorrowedFd<'_>) -> Result<()> {
+    sockopt::set_socket_keepalive(socket, true).map_err(errno)
 }
 
 /// A flag that can be raised once and that [`accept`] watches.
@@ -223,7 +292,8 @@ impl Latch {
     }
 }
 
-/// The next connection to a listening socket; `None` once the latch is up.
+/// The next connection to a listening socket; `None` once the latch is up. The listener must not block: whoever
+/// shares it may take a connection first, and the latch would not be seen until the next.
 ///
 /// # Errors
 /// Those of `accept(2)`. `EMFILE` and its like are worth another try later; connections that ended before
@@ -244,6 +314,44 @@ pub fn accept(listener: BorrowedFd<'_>, until: &Latch) -> Result<Option<OwnedFd>
     }
 }
 
+#[derive(Clone, Copy)]
+enum Direction {
+    Recv,
+    Send,
+}
+
+/// Makes a call until it neither is interrupted nor would block. Others may share the socket's open file
+/// description and make it non-blocking at any time; it then is waited for here, as long as its timeout says.
+fn patiently<T>(
+    socket: BorrowedFd<'_>,
+    direction: Direction,
+    mut f: impl FnMut() -> rustix::io::Result<T>,
+) -> Result<T> {
+    loop {
+        match call(&mut f) {
+            Err(Errno::EAGAIN) => wait(socket, direction)?,
+            done => return done,
+        }
+    }
+}
+
+/// Waits after `EAGAIN`, and answers that itself when the socket's timeout is over.
+fn wait(socket: BorrowedFd<'_>, direction: Direction) -> Result<()> {
+    let (events, timeout) = match direction {
+        Direction::Recv => (PollFlags::IN, sockopt::Timeout::Recv),
+        Direction::Send => (PollFlags::OUT, sockopt::Timeout::Send),
+    };
+    let limit = sockopt::socket_timeout(socket, timeout).map_err(errno)?;
+    let blocks = !rustix::fs::fcntl_getfl(socket).map_err(errno)?.contains(OFlags::NONBLOCK);
+    if blocks && limit.is_some() {
+        return Err(Errno::EAGAIN);
+    }
+    let limit = limit.map(Timespec::try_from).transpose().map_err(|_| Errno::EINVAL)?;
+    let mut fds = [PollFd::from_borrowed_fd(socket, events)];
+    let ready = call(|| poll(&mut fds, limit.as_ref()))?;
+    if ready == 0 { Err(Errno::EAGAIN) } else { Ok(()) }
+}
+
 /// Waits for bytes and appends them to `into`, at most `limit` and at most as many as it has spare capacity
 /// for. 0 is the end of the stream. Descriptors that the peer attached are discarded by the kernel: there is
 /// no room for them.
@@ -251,13 +359,42 @@ pub fn recv(socket: BorrowedFd<'_>, into: &mut Vec<u8>, limit: usize) -> Result<
     let filled = into.len();
     let room = limit.min(into.capacity() - filled);
     let spare = &mut into.spare_capacity_mut()[..room];
-    let received = call(|| {
+    let received = patiently(socket, Direction::Recv, || {
         rustix::net::recv(socket, &mut *spare, RecvFlags::empty()).map(|((filled, _), _)| filled.len())
     })?;
     // SAFETY: the kernel initialised the first `received` bytes of the spare capacity, which lies right
     // behind the `filled` bytes and holds at least that many.
     unsafe { into.set_len(filled + received) };
     Ok(received)
+}
+
+/// As [`recv`], together with the descriptor that came with the bytes: the first, if there were several. The
+/// others are closed.
+pub fn recv_with_descriptor(
+    socket: BorrowedFd<'_>,
+    into: &mut Vec<u8>,
+    limit: usize,
+) -> Result<(usize, Option<OwnedFd>)> {
+    let filled = into.len();
+    let room = limit.min(into.capacity() - filled);
+    into.resize(filled + room, 0);
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let received = patiently(socket, Direction::Recv, || {
+        let parts = &mut [IoSliceMut::new(&mut into[filled..])];
+        rustix::net::recvmsg(socket, parts, &mut control, RecvFlags::CMSG_CLOEXEC)
+            .map(|message| message.bytes)
+    });
+    into.truncate(filled + received.unwrap_or(0));
+    let mut first = None;
+    for message in control.drain() {
+        if let RecvAncillaryMessage::ScmRights(descriptors) = message {
+            for descriptor in descriptors {
+                first.get_or_insert(descriptor);
+            }
+        }
+    }
+    received.map(|received| (received, first))
 }
 
 /// Sends all of `head` and then all of `payload`. A descriptor travels with the first byte, and the same
@@ -276,7 +413,9 @@ pub fn send(
     }
     while !head.is_empty() || !payload.is_empty() {
         let parts = [IoSlice::new(head), IoSlice::new(payload)];
-        let sent = call(|| rustix::net::sendmsg(socket, &parts, &mut control, SendFlags::NOSIGNAL))?;
+        let sent = patiently(socket, Direction::Send, || {
+            rustix::net::sendmsg(socket, &parts, &mut control, SendFlags::NOSIGNAL)
+        })?;
         control.clear();
         let of_head = sent.min(head.len());
         head = &head[of_head..];
@@ -289,6 +428,21 @@ pub fn send(
 pub fn set_recv_timeout(socket: BorrowedFd<'_>, limit: Option<Duration>) {
     // It fails only for a limit that is no time, and the wait is then as long as before.
     let _ = sockopt::set_socket_timeout(socket, sockopt::Timeout::Recv, limit);
+}
+
+/// Makes [`send`] answer `EAGAIN` when the peer has taken nothing for `limit`.
+pub fn set_send_timeout(socket: BorrowedFd<'_>, limit: Duration) {
+    // As above.
+    let _ = sockopt::set_socket_timeout(socket, sockopt::Timeout::Send, Some(limit));
+}
+
+/// The process at the other end of a unix socket (`SO_PEERCRED`): the one that listened, or that made the pair.
+///
+/// # Errors
+/// `ENOTCONN` or `EOPNOTSUPP` for a socket of another family.
+pub fn peer_process(socket: BorrowedFd<'_>) -> Result<u32> {
+    let peer = sockopt::socket_peercred(socket).map_err(errno)?;
+    u32::try_from(peer.pid.as_raw_nonzero().get()).map_err(|_| Errno::ESRCH)
 }
 
 /// Ends both directions: whoever waits on the socket returns, and the peer sees the end.
@@ -305,9 +459,32 @@ pub fn shutdown_input(socket: BorrowedFd<'_>) {
 
 #[cfg(test)]
 mod tests {
-    use std::os::fd::AsFd;
-
     use super::*;
+
+    #[test]
+    fn a_socket_that_another_made_non_blocking_is_waited_for() {
+        let (a, b) = pair().unwrap();
+        set_blocking(a.as_fd(), false).unwrap();
+        let mut got = Vec::with_capacity(1);
+        set_recv_timeout(a.as_fd(), Some(Duration::from_millis(1)));
+        assert_eq!(recv(a.as_fd(), &mut got, 1), Err(Errno::EAGAIN));
+        assert_eq!(recv_with_descriptor(a.as_fd(), &mut got, 1).err(), Some(Errno::EAGAIN));
+        set_recv_timeout(a.as_fd(), None);
+        // More than the buffers hold.
+        let much = vec![7; 8 << 20];
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let mut taken = Vec::with_capacity(much.len());
+                while taken.len() < much.len() {
+                    let limit = much.len() - taken.len();
+                    assert_ne!(recv(b.as_fd(), &mut taken, limit), Ok(0));
+                }
+                send(b.as_fd(), b"x", b"", None).unwrap();
+            });
+            send(a.as_fd(), b"", &much, None).unwrap();
+            assert_eq!(recv(a.as_fd(), &mut got, 1), Ok(1));
+        });
+    }
 
     #[test]
     fn bytes_and_a_descriptor_arrive_together() {
@@ -316,6 +493,17 @@ mod tests {
         let mut got = Vec::with_capacity(64);
         recv(b.as_fd(), &mut got, 64).unwrap();
         assert_eq!(got, b"headpayload");
+        got.clear();
+        send(a.as_fd(), b"one", b"", Some(b.as_fd())).unwrap();
+        send(a.as_fd(), b"two", b"", None).unwrap();
+        let (n, descriptor) = recv_with_descriptor(b.as_fd(), &mut got, 64).unwrap();
+        let descriptor = descriptor.unwrap();
+        assert_eq!((n, &got[..]), (3, &b"one"[..]), "bytes behind a descriptor do not come with it");
+        let flags = rustix::io::fcntl_getfd(&descriptor).unwrap();
+        assert!(flags.contains(rustix::io::FdFlags::CLOEXEC));
+        let (n, descriptor) = recv_with_descriptor(b.as_fd(), &mut got, 2).unwrap();
+        assert_eq!((n, &got[..], descriptor.is_none()), (2, &b"onetw"[..], true));
+        recv(b.as_fd(), &mut got, 1).unwrap();
         shutdown(a.as_fd());
         assert_eq!(recv(b.as_fd(), &mut got, 64), Ok(0));
         assert_eq!(family_of(a.as_fd()), Ok(Family::Unix));

@@ -1,0 +1,286 @@
+//! [`Site`]: a server that a case runs against.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use gofer_localfs::LocalFs;
+use gofer_server::{Export, Limits, Policy, Server};
+use gofer_sys::net;
+use gofer_sys::process::{has_cap_chown, user};
+use gofer_transport::{Address, Listener, Socket, memory};
+use gofer_vfs::{Access, Backend, Errno, MemFs, Name, NameBuf, ReadOnly, Uid};
+use gofer_wire::p9::MESSAGE_MAX;
+use tempfile::TempDir;
+
+use crate::client::{Client, ROOT};
+use crate::record::Record;
+use crate::sample;
+
+/// What is served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ground {
+    /// A tree in memory.
+    Memory,
+    /// A temporary directory of the host.
+    Host,
+}
+
+/// What it is served over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// A pair of unix sockets.
+    Pair,
+    /// A unix socket that listens.
+    Unix,
+    /// TCP over the loopback interface.
+    Tcp,
+    /// A stream in memory.
+    Memory,
+}
+
+/// What the client speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// `9P2000.L`.
+    Base,
+    /// `9P2000.L.Google.13`.
+    Google,
+}
+
+impl Dialect {
+    /// The version string, and the msize that clients here ask for.
+    pub fn version(self) -> (&'static str, u32) {
+        match self {
+            Self::Base => ("9P2000.L", 65_536),
+            Self::Google => ("9P2000.L.Google.13", MESSAGE_MAX),
+        }
+    }
+}
+
+/// How it is served.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Setup {
+    /// What clients may do.
+    pub policy: Policy,
+    /// How much they may hold.
+    pub limits: Limits,
+    /// Whether they can change nothing.
+    pub read_only: bool,
+    /// Names of the exports, each a tree of its own. None is one export without a name.
+    pub exports: &'static [&'static str],
+}
+
+/// A fresh [sample] behind a server, and a way to reach it.
+pub struct Site {
+    ground: Ground,
+    transport: Transport,
+    dialect: Dialect,
+    record: Arc<Record>,
+    serving: Box<dyn Serving>,
+    host: Option<PathBuf>,
+    _dirs: Vec<TempDir>,
+}
+
+impl Site {
+    /// Lays out a sample and serves it.
+    pub fn new(ground: Ground, transport: Transport, dialect: Dialect, setup: Setup) -> Self {
+        let mut dirs: Vec<TempDir> = Vec::new();
+        let host = |dirs: &mut Vec<TempDir>| {
+            let dir = TempDir::new().expect("a directory for temporary files");
+            let fs = LocalFs::open(dir.path()).expect("an export");
+            dirs.push(dir);
+            fs
+        };
+        let serving: Box<dyn Serving> = match ground {
+            Ground::Memory => Box::new(Served::start(|| MemFs::new(1 << 30), transport, setup)),
+            Ground::Host => Box::new(Served::start(|| host(&mut dirs), transport, setup)),
+        };
+        let host = dirs.first().map(|dir| dir.path().to_owned());
+        Self { ground, transport, dialect, record: Arc::default(), serving, host, _dirs: dirs }
+    }
+
+    /// The same in a directory that is the caller's, and empty.
+    pub fn in_dir(dir: &Path, dialect: Dialect, setup: Setup) -> Self {
+        let (ground, transport, host) = (Ground::Host, Transport::Pair, Some(dir.to_owned()));
+        let fresh = || LocalFs::open(dir).expect("an export");
+        let serving = Box::new(Served::start(fresh, transport, setup));
+        Self { ground, transport, dialect, record: Arc::default(), serving, host, _dirs: Vec::new() }
+    }
+
+    /// Writes what clients ask and are answered into `record`.
+    #[must_use]
+    pub fn recorded(mut self, record: &Arc<Record>) -> Self {
+        self.record = Arc::clone(record);
+        self
+    }
+
+    /// The same with another setup and another tree.
+    pub fn with(&self, setup: Setup) -> Self {
+        Self::new(self.ground, self.transport, self.dialect, setup).recorded(&self.record)
+    }
+
+    /// The same with other policies.
+    pub fn with_policy(&self, policy: Policy) -> Self {
+        self.with(Setup { policy, ..Setup::default() })
+    }
+
+    /// The same with other limits.
+    pub fn with_limits(&self, limits: Limits) -> Self {
+        self.with(Setup { limits, ..Setup::default() })
+    }
+
+    /// A client that is connected and has not said anything.
+    pub fn connect(&self) -> Client {
+        self.serving.connect().expect("a connection").recorded(&self.record)
+    }
+
+    /// A client that agreed on the dialect, with the export attached as [`ROOT`].
+    pub fn client(&self) -> Client {
+        let mut client = self.connect();
+        let (version, msize) = self.dialect.version();
+        client.version(msize, version).expect("a version");
+        client.attach(ROOT, "/").expect("the root");
+        client
+    }
+
+    /// The directory of the host that is served, where it is one.
+    pub fn host(&self) -> Option<&Path> {
+        self.host.as_deref()
+    }
+
+    /// What is served.
+    pub fn ground(&self) -> Ground {
+        self.ground
+    }
+
+    /// What the client speaks.
+    pub fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
+    /// One of two, by the dialect.
+    pub fn google_or<T>(&self, google: T, base: T) -> T {
+        if self.is_google() { google } else { base }
+    }
+
+    /// Whether the client speaks Google's.
+    pub fn is_google(&self) -> bool {
+        self.dialect == Dialect::Google
+    }
+
+    /// Whether descriptors can travel to the client.
+    pub fn passes_descriptors(&self) -> bool {
+        matches!(self.transport, Transport::Pair | Transport::Unix)
+    }
+
+    /// Whether a sender waits for its reader: TCP's buffers grow to more than a test should hold.
+    pub fn waits_for_readers(&self) -> bool {
+        self.transport != Transport::Tcp
+    }
+
+    /// Whether the server may do everything: there are no permissions in memory.
+    pub fn is_root(&self) -> bool {
+        self.ground == Ground::Memory || user().0 == Uid(0)
+    }
+
+    /// Whether the server may give files away.
+    pub fn may_chown(&self) -> bool {
+        self.ground == Ground::Memory || has_cap_chown()
+    }
+
+    /// Stops serving; how many connections had to be cut off.
+    pub fn drain(&self, grace: Duration) -> usize {
+        self.serving.drain(grace)
+    }
+}
+
+impl Drop for Site {
+    /// When a case is over so are its connections, without being cut off.
+    fn drop(&mut self) {
+        let cut = self.serving.drain(Duration::from_secs(60));
+        assert!(cut == 0 || std::thread::panicking(), "{cut} connections did not end with their clients");
+    }
+}
+
+/// A server whose backend is forgotten.
+trait Serving: Send + Sync {
+    fn connect(&self) -> Result<Client, Errno>;
+    fn drain(&self, grace: Duration) -> usize;
+}
+
+struct Served<B: Backend> {
+    server: Arc<Server<Access<B>>>,
+    reach: Reach,
+}
+
+/// How to connect.
+enum Reach {
+    Pair,
+    Unix { path: PathBuf, _dir: TempDir },
+    Tcp(std::net::SocketAddr),
+    Memory,
+}
+
+impl<B: Backend> Served<B> {
+    fn start(mut fresh: impl FnMut() -> B, transport: Transport, setup: Setup) -> Self {
+        let mut export = |name: Option<&str>| {
+            let tree = fresh();
+            sample::lay(&tree).expect("a sample");
+            let backend =
+                if setup.read_only { Access::ReadOnly(ReadOnly(tree)) } else { Access::ReadWrite(tree) };
+            let name = name.map(|name| NameBuf::from(Name::new(name.as_bytes()).expect("a name")));
+            Export { name, backend, policy: setup.policy }
+        };
+        let exports = match setup.exports {
+            [] => vec![export(None)],
+            names => names.iter().map(|name| export(Some(name))).collect(),
+        };
+        let server = Server::new(exports, setup.limits).expect("a server");
+        let listen = |address: &Address| {
+            let listener = Listener::bind(address).expect("an address to listen at");
+            let address = listener.address().clone();
+            server.listen(listener).expect("a thread");
+            address
+        };
+        let reach = match transport {
+            Transport::Pair => Reach::Pair,
+            Transport::Memory => Reach::Memory,
+            Transport::Unix => {
+                let dir = TempDir::new().expect("a directory for temporary files");
+                let path = dir.path().join("s");
+                listen(&Address::Unix(path.clone()));
+                Reach::Unix { path, _dir: dir }
+            }
+            Transport::Tcp => match listen(&"tcp:127.0.0.1:0".parse().expect("an address")) {
+                Address::Tcp(address) => Reach::Tcp(address),
+                other => panic!("listening at {other}"),
+            },
+        };
+        Self { server, reach }
+    }
+}
+
+impl<B: Backend> Serving for Served<B> {
+    /// A connection that the server refuses is one that ends at once.
+    fn connect(&self) -> Result<Client, Errno> {
+        match &self.reach {
+            Reach::Pair => {
+                let (ours, theirs) = Socket::pair()?;
+                let _ = self.server.connect(theirs);
+                Ok(Client::new(ours))
+            }
+            Reach::Memory => {
+                let (ours, theirs) = memory::pair();
+                let _ = self.server.connect(theirs);
+                Ok(Client::new(ours))
+            }
+            Reach::Unix { path, .. } => Ok(Client::new(Socket::from_fd(net::connect_unix(path)?)?)),
+            Reach::Tcp(address) => Ok(Client::new(Socket::from_fd(net::connect_tcp(address)?)?)),
+        }
+    }
+
+    fn drain(&self, grace: Duration) -> usize {
+        self.server.drain(grace)
+    }
+}

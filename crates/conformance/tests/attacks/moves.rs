@@ -1,0 +1,239 @@
+//! Names that change while a client walks: links swapped for directories, and directories moved out.
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use gofer_conformance::client::text;
+use gofer_conformance::{Client, ROOT, Setup};
+use gofer_vfs::{Errno, Result};
+use gofer_wire::ListBuf;
+use gofer_wire::p9::*;
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+
+use crate::{Arena, SECRET, attack};
+
+/// What lies in the file of the directory that is swapped.
+const INSIDE: &[u8] = b"what lies inside";
+
+/// How often a client tries while names are swapped.
+const TRIES: usize = 1500;
+
+/// Lays, in the export,
+///
+/// ```text
+/// real/secret    [`INSIDE`]           way -> outside
+/// real/leaf      [`INSIDE`]           real/trap -> outside/secret
+/// ```
+fn lay(arena: &Arena) {
+    let (export, outside) = (arena.export(), arena.outside.path());
+    fs::create_dir(export.join("real")).expect("a directory");
+    for file in ["secret", "leaf"] {
+        fs::write(export.join("real").join(file), INSIDE).expect("a file");
+    }
+    symlink(outside, export.join("way")).expect("a link");
+    symlink(outside.join("secret"), export.join("real/trap")).expect("a link");
+}
+
+/// Swaps two names in one step.
+fn exchange(dir: &Path, one: &str, other: &str) {
+    renameat_with(CWD, dir.join(one), CWD, dir.join(other), RenameFlags::EXCHANGE).expect("two names");
+}
+
+/// Runs `swap` over and over in one thread while `tries` runs in another.
+fn race(mut swap: impl FnMut() + Send, mut tries: impl FnMut()) {
+    let over = AtomicBool::new(false);
+    // Tells the other thread when this one fails, too.
+    struct Tell<'a>(&'a AtomicBool);
+    impl Drop for Tell<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                swap();
+            }
+        });
+        let _tell = Tell(&over);
+        tries();
+    });
+}
+
+/// What a try came to. That the way was closed is as well.
+fn is_inside(tried: Result<Vec<u8>>, arena: &Arena) {
+    match tried {
+        Ok(content) => assert!(content == INSIDE, "{:?}", content.escape_ascii()),
+        // The last is a link that was walked to and cannot be opened.
+        Err(errno) => assert!([arena.no_way_on(), Errno::EINVAL, Errno::ENOENT].contains(&errno), "{errno}"),
+    }
+}
+
+/// Opens and reads what a fid stands for, through the descriptor too where one comes.
+fn read_fid(c: &mut Client, fid: Fid) -> Result<Vec<u8>> {
+    if let Some(descriptor) = c.open(fid, OpenBits::RDONLY)?.descriptor {
+        let mut content = Vec::new();
+        File::from(descriptor).read_to_end(&mut content).expect("a file to read");
+        assert!(content == INSIDE, "{:?}", content.escape_ascii());
+    }
+    c.read(fid, 0, 1000)
+}
+
+/// Every way to a file in the directory that is swapped.
+fn try_all(c: &mut Client, arena: &Arena) {
+    let (dir, fid) = (c.fid(), c.fid());
+    let walked = c.walk(ROOT, fid, &["real", "secret"]);
+    arena.check_inside(walked.as_deref().unwrap_or(&[]));
+    is_inside(walked.and_then(|_| read_fid(c, fid)), arena);
+    let stepped = c.walk(ROOT, dir, &["real"]);
+    arena.check_inside(stepped.as_deref().unwrap_or(&[]));
+    if stepped.is_ok() {
+        is_inside(c.walk(dir, fid, &["secret"]).and_then(|_| read_fid(c, fid)), arena);
+        // A name made and removed again where the directory is now.
+        let made = c.mkdir(dir, "made").and_then(|qid| c.rmdir(dir, "made").map(|()| qid));
+        is_inside(made.map(|_| INSIDE.to_vec()), arena);
+    }
+    let attached = c.attach(fid, "real/secret");
+    is_inside(attached.and_then(|_| read_fid(c, fid)), arena);
+    let mut room = Vec::new();
+    let mut names = ListBuf::new(&mut room);
+    ["real", "secret"].iter().for_each(|name| assert!(names.push_str(text(name))));
+    if let Ok(answer) = c.call(Tmultigetattr { fid: ROOT, names: names.finish() }) {
+        let stats: Vec<FullStat> = answer.multigetattr().stats.iter().collect();
+        arena.check_inside(&stats.iter().map(|stat| stat.qid).collect::<Vec<_>>());
+        assert!(stats.len() != 2 || stats[0].qid.kind == QidKind::DIR, "{stats:?}");
+    }
+    for fid in [dir, fid] {
+        // It may not be in use.
+        let _ = c.clunk(fid);
+    }
+}
+
+#[test]
+fn a_link_in_the_place_of_a_directory_step_by_step() {
+    attack(Setup::default(), |arena| {
+        lay(arena);
+        let mut c = arena.site.client();
+        let dir = c.at("real").expect("a directory");
+        for is_link in [true, false].repeat(20) {
+            exchange(arena.export(), "real", "way");
+            assert_eq!(c.content("real/secret").is_err(), is_link);
+            try_all(&mut c, arena);
+            // A fid stays with its directory.
+            let fid = c.fid();
+            c.walk(dir, fid, &["secret"]).expect("the file inside");
+            assert_eq!(read_fid(&mut c, fid), Ok(INSIDE.to_vec()));
+            c.clunk(fid).expect("a fid");
+        }
+    });
+}
+
+#[test]
+fn a_link_swapped_for_a_directory_by_the_host() {
+    attack(Setup::default(), |arena| {
+        lay(arena);
+        let mut c = arena.site.client();
+        let swap = || exchange(arena.export(), "real", "way");
+        race(swap, || (0..TRIES).for_each(|_| try_all(&mut c, arena)));
+    });
+}
+
+#[test]
+fn a_link_swapped_for_a_directory_by_another_client() {
+    attack(Setup::default(), |arena| {
+        lay(arena);
+        let (mut c, mut other) = (arena.site.client(), arena.site.client());
+        let swap = || {
+            for (old, new) in [("real", "parked"), ("way", "real"), ("real", "way"), ("parked", "real")] {
+                other.rename(ROOT, old, ROOT, new).expect("a name");
+            }
+        };
+        race(swap, || (0..TRIES).for_each(|_| try_all(&mut c, arena)));
+    });
+}
+
+#[test]
+fn a_link_swapped_for_a_file() {
+    attack(Setup::default(), |arena| {
+        lay(arena);
+        let mut c = arena.site.client();
+        let dir = c.at("real").expect("a directory");
+        let inside = arena.export().join("real");
+        let tries = |c: &mut Client| {
+            let (fid, made) = (c.fid(), c.fid());
+            is_inside(c.walk(dir, fid, &["leaf"]).and_then(|_| read_fid(c, fid)), arena);
+            // Of which some open what is there.
+            c.walk(dir, made, &[""; 0]).expect("a clone");
+            match c.create(made, "leaf", OpenBits::RDWR, 0o644) {
+                Ok(_) => is_inside(c.read(made, 0, 1000), arena),
+                Err(errno) => assert_eq!(errno, Errno::EEXIST),
+            }
+            for fid in [fid, made] {
+                // It may not be in use.
+                let _ = c.clunk(fid);
+            }
+        };
+        race(|| exchange(&inside, "leaf", "trap"), || (0..TRIES).for_each(|_| tries(&mut c)));
+    });
+}
+
+#[test]
+fn what_was_moved_out_is_no_way_out() {
+    attack(Setup::default(), |arena| {
+        lay(arena);
+        let mut c = arena.site.client();
+        let root = c.getattr(ROOT).expect("attributes").qid;
+        let real = c.at("real").expect("a directory");
+        let open = c.open_at("real", OpenBits::RDONLY).expect("an open directory");
+        let leaf = c.at("real/leaf").expect("a file");
+        c.attach(Fid(900), "real").expect("a directory");
+        // Beside it lies what nobody may see.
+        let elsewhere = tempfile::tempdir().expect("a directory for temporary files");
+        fs::write(elsewhere.path().join("beside"), SECRET).expect("a file");
+        fs::rename(arena.export().join("real"), elsewhere.path().join("real")).expect("a directory moved");
+        assert_eq!(c.at("real"), Err(Errno::ENOENT));
+        assert_eq!(c.attach(Fid(901), "real"), Err(Errno::ENOENT));
+        for dir in [real, Fid(900)] {
+            for names in [&[".."][..], &["..", "beside"], &["..", ".."], &["leaf", ".."], &["../beside"]] {
+                assert_eq!(c.walk(dir, Fid(902), names), Err(Errno::EINVAL), "{names:?}");
+            }
+            assert_eq!(c.walk(dir, Fid(902), &["beside"]), Err(Errno::ENOENT));
+        }
+        // It can be neither moved nor removed by a name that it has no longer.
+        let rename = Trename { fid: leaf, dfid: ROOT, name: gofer_conformance::client::name("back") };
+        c.call(rename).expect("the file's own directory still has it");
+        assert_eq!(c.remove(real), Err(Errno::ENOENT));
+        let above = fs::metadata(elsewhere.path()).map(|m| std::os::unix::fs::MetadataExt::ino(&m));
+        let above = above.expect("a directory");
+        c.open(Fid(900), OpenBits::RDONLY).expect("an open directory");
+        for (dir, parent) in [(open, root), (Fid(900), c.getattr(Fid(900)).expect("attributes").qid)] {
+            let listed = c.list(dir).expect("a listing");
+            assert!(listed.iter().all(|entry| entry.name != b"beside" && entry.qid.path != above));
+            let up = listed.iter().find(|entry| entry.name == b"..").map(|entry| entry.qid);
+            assert_eq!(up, arena.site.google_or(None, Some(parent)));
+        }
+        assert!(elsewhere.path().join("beside").exists() && elsewhere.path().join("real").exists());
+    });
+}
+
+#[test]
+fn nothing_is_above_the_root() {
+    attack(Setup::default(), |arena| {
+        let mut c = arena.site.client();
+        let root = c.getattr(ROOT).expect("attributes").qid;
+        let dir = c.open_at("", OpenBits::RDONLY).expect("an open directory");
+        let listed = c.list(dir).expect("a listing");
+        arena.check_inside(&listed.iter().map(|entry| entry.qid).collect::<Vec<_>>());
+        let of = |name: &[u8]| listed.iter().find(|entry| entry.name == name).map(|entry| entry.qid);
+        for name in [&b"."[..], b".."] {
+            assert_eq!(of(name), arena.site.google_or(None, Some(root)));
+        }
+        for names in [&[".."][..], &["..", ".."], &["dir", ".."], &["dir", "..", "..", "etc", "passwd"]] {
+            assert_eq!(c.walk(ROOT, Fid(900), names), Err(Errno::EINVAL), "{names:?}");
+        }
+    });
+}

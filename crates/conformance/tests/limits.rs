@@ -1,0 +1,1 @@
+//! What a client may hold, and that all of it comes back.

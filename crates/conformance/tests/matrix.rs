@@ -1,0 +1,100 @@
+//! The conformance suite over every backend, transport and dialect; and whether the suite is complete.
+
+use std::sync::Arc;
+
+use gofer_conformance::{Dialect, FAMILIES, Ground, Record, Site, Transport};
+use gofer_sys::process::user;
+use gofer_vfs::{Errno, Uid};
+
+/// Runs the cases of a family.
+fn check(name: &str, ground: Ground, transport: Transport, dialect: Dialect) {
+    let family = FAMILIES.iter().find(|family| family.name == name).expect("a family");
+    let failures = family.failures(|setup| Site::new(ground, transport, dialect, setup));
+    assert!(failures.is_empty(), "{name} on {ground:?} over {transport:?} in {dialect:?}: {failures:?}");
+}
+
+/// A test for each family.
+macro_rules! families {
+    ($ground:ident $transport:ident $dialect:ident: $($family:ident)*) => {
+        use super::*;
+        $(
+            #[test]
+            fn $family() {
+                check(stringify!($family), Ground::$ground, Transport::$transport, Dialect::$dialect);
+            }
+        )*
+    };
+}
+
+macro_rules! matrix {
+    ($($ground:ident $ground_name:ident)*) => { $(
+        mod $ground_name {
+            use super::*;
+            matrix!(@transports $ground: Pair pair, Unix unix, Tcp tcp, Memory in_memory);
+        }
+    )* };
+    (@transports $ground:ident: $($transport:ident $name:ident),*) => { $(
+        mod $name {
+            use super::*;
+            mod base {
+                matrix!(@families $ground $transport Base);
+            }
+            mod google {
+                matrix!(@families $ground $transport Google);
+            }
+        }
+    )* };
+    (@families $($of:ident)*) => {
+        families!($($of)*: frames session walk open io attr entry dir xattr lock socket readonly);
+    };
+}
+
+matrix!(Memory memory Host host);
+
+/// Everything that [`matrix`] has tests for is all there is.
+#[test]
+fn all_families_are_in_the_matrix() {
+    let names = FAMILIES.map(|family| family.name);
+    let tested = [
+        "frames", "session", "walk", "open", "io", "attr", "entry", "dir", "xattr", "lock", "socket",
+        "readonly",
+    ];
+    assert_eq!(names, tested);
+}
+
+/// Every operation of the table has cases for its success and for each errno that it is promised to answer.
+#[test]
+fn every_promise_has_a_case() {
+    macro_rules! numbers {
+        ($($number:literal $variant:ident $name:ident: $request:ty => $reply:ty;)*) => {
+            [$(($number as u8, stringify!($name))),*]
+        };
+    }
+    let record = Arc::new(Record::default());
+    for dialect in [Dialect::Base, Dialect::Google] {
+        for family in FAMILIES {
+            let site = |setup| Site::new(Ground::Host, Transport::Pair, dialect, setup).recorded(&record);
+            assert_eq!(family.failures(site), [""; 0]);
+            let site = |setup| Site::new(Ground::Memory, Transport::Memory, dialect, setup).recorded(&record);
+            assert_eq!(family.failures(site), [""; 0]);
+        }
+    }
+    let mut missing = Vec::new();
+    for (number, name) in gofer_wire::p9_operations!(numbers) {
+        let promises: Vec<_> =
+            FAMILIES.iter().flat_map(|f| f.promises).filter(|p| p.operation == name).collect();
+        let [promise] = promises[..] else { panic!("{name} is promised {} times", promises.len()) };
+        if promise.succeeds != record.has(number, None) {
+            missing.push(format!("{name}: success is promised: {}", promise.succeeds));
+        }
+        for errno in promise.errnos {
+            // Nothing is closed to root.
+            let is_for_others = matches!((name, *errno), (_, Errno::EACCES) | ("setattr", Errno::EPERM));
+            let cannot_be = is_for_others && user().0 == Uid(0);
+            if !cannot_be && !record.has(number, Some(*errno)) {
+                missing.push(format!("{name}: {errno}"));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "no case for {missing:#?}");
+}

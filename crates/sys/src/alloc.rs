@@ -1,0 +1,87 @@
+//! [`Counting`]: the system's allocator, counted, for tests of what a program allocates and keeps.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+/// The system's allocator, counted. A test makes it its own:
+///
+/// ```
+/// use gofer_sys::alloc::Counting;
+///
+/// #[global_allocator]
+/// static ALLOCATOR: Counting = Counting::new();
+///
+/// let before = Counting::allocations_here();
+/// drop(Vec::<u8>::with_capacity(10));
+/// assert_eq!(Counting::allocations_here() - before, 1);
+/// assert!(ALLOCATOR.allocations() > before);
+/// ```
+#[derive(Debug, Default)]
+pub struct Counting {
+    allocations: AtomicU64,
+    held: AtomicUsize,
+}
+
+thread_local! {
+    static HERE: Cell<u64> = const { Cell::new(0) };
+}
+
+impl Counting {
+    /// An allocator that has counted nothing.
+    pub const fn new() -> Self {
+        Self { allocations: AtomicU64::new(0), held: AtomicUsize::new(0) }
+    }
+
+    /// How many allocations there were, reallocations included.
+    pub fn allocations(&self) -> u64 {
+        self.allocations.load(Ordering::Relaxed)
+    }
+
+    /// How many of them this thread made.
+    pub fn allocations_here() -> u64 {
+        HERE.get()
+    }
+
+    /// How many bytes are allocated and not freed.
+    pub fn held(&self) -> usize {
+        self.held.load(Ordering::Relaxed)
+    }
+
+    fn count(&self, bytes: usize) {
+        self.allocations.fetch_add(1, Ordering::Relaxed);
+        self.held.fetch_add(bytes, Ordering::Relaxed);
+        // A thread that is ending has no counter any more.
+        let _ = HERE.try_with(|here| here.set(here.get() + 1));
+    }
+}
+
+// SAFETY: every method passes its arguments on to `System`, which keeps the contract, and answers what it
+// answers. Counting neither allocates nor unwinds: the counters are atomics, and a constant thread local without
+// a destructor.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        self.count(layout.size());
+        // SAFETY: the caller's promises are those that `System` wants.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        self.count(layout.size());
+        // SAFETY: as above.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn realloc(&self, at: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        self.count(size);
+        self.held.fetch_sub(layout.size(), Ordering::Relaxed);
+        // SAFETY: as above; `at` came from `System`, for all that this allocator gives out does.
+        unsafe { System.realloc(at, layout, size) }
+    }
+
+    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        self.held.fetch_sub(layout.size(), Ordering::Relaxed);
+        // SAFETY: as above.
+        unsafe { System.dealloc(at, layout) }
+    }
+}
