@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt::Write;
 use std::os::unix::ffi::OsStrExt;
 
-use gofer_server::{HostSockets, Limits};
+use gofer_server::HostSockets;
 use gofer_transport::Address;
 use gofer_vfs::{IdMap, Uid, XattrPolicy};
 
@@ -42,8 +42,8 @@ impl Banner {
         facts.push((
             "limits",
             format!(
-                "{} connections, each with {} fids and {} threads; {} open files in all",
-                limits.connections, limits.fids, limits.threads, around.nofile
+                "{} connections, each with {} fids, {} open files and {} threads; {} open files in all",
+                limits.connections, limits.fids, limits.descriptors, limits.threads, around.nofile
             ),
         ));
         if config.once {
@@ -197,14 +197,6 @@ fn warnings(config: &Config, around: &Surroundings, places: &[Place<'_>]) -> Vec
              reaches it is a client"
         ));
     }
-    let most = config.limits.fids.saturating_mul(Limits::DESCRIPTORS_PER_FID);
-    if usize::try_from(around.nofile).is_ok_and(|nofile| nofile < most) {
-        warnings.push(format!(
-            "one client can take all {} open files of this process; raise its hard limit (ulimit -Hn) or lower \
-             --max-fids",
-            around.nofile
-        ));
-    }
     warnings
 }
 
@@ -282,8 +274,6 @@ mod tests {
         assert!(warned(&["/srv"], 0, true, many).contains("as root without need"));
         assert!(warned(&["/srv:rw", "--owner=squash"], 0, true, many).contains("as root without need"));
         assert!(warned(&["/srv:rw", "--owner=client"], 7, false, many).contains("CAP_CHOWN"));
-        assert_eq!(warned(&["/srv"], 7, false, 100), "", "the default is what can be afforded");
-        assert!(warned(&["/srv", "--max-fids=26"], 7, false, 100).contains("all 100 open files"));
         let remote = warned(&["/srv", "-l", "tcp:192.0.2.1:564", "--allow-remote"], 7, false, many);
         assert!(remote.contains("tcp:192.0.2.1:564 is not on loopback"), "{remote}");
     }

@@ -192,16 +192,18 @@ fn ready_fd(number: u32) -> Result<u32, Failure> {
     }
 }
 
-/// The limits that were given, and the server's own for the others; but so few fids that one client cannot
-/// take all descriptors.
+/// The limits that were given, and the server's own for the others; but so few descriptors for each that one
+/// client leaves half of them to all others, besides one for each connection.
 fn limits(settings: &Settings, around: &Surroundings) -> Limits {
     let number = |n: std::num::NonZeroU32| usize::try_from(n.get()).unwrap_or(usize::MAX);
     let own = Limits::default();
-    let affordable = usize::try_from(around.nofile).unwrap_or(usize::MAX) / Limits::DESCRIPTORS_PER_FID;
-    let own = Limits { fids: own.fids.min(affordable), ..own };
+    let connections = settings.max_connections.map_or(own.connections, number);
+    let nofile = usize::try_from(around.nofile).unwrap_or(usize::MAX);
+    let left = nofile.saturating_sub(connections.min(nofile / 4));
     Limits {
         fids: settings.max_fids.map_or(own.fids, number),
-        connections: settings.max_connections.map_or(own.connections, number),
+        descriptors: own.descriptors.min(left / 2),
+        connections,
         threads: settings.max_threads.map_or(own.threads, number),
         ..own
     }

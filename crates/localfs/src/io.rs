@@ -59,7 +59,8 @@ impl LocalFs {
     }
 
     /// Takes the set-id bits from a file that is about to change, unless they were looked for since this
-    /// server last set any. It is done before the change: what a client wrote never is a set-id program.
+    /// server last set any. It is done before the change: what a client wrote never is a set-id program. Only
+    /// an open that truncates comes first; what it leaves is empty until the client has the file to write to.
     pub(crate) fn clear_set_id(&self, file: &File) -> Result<()> {
         let Opened::Regular { set_id_seen: Some(seen), .. } = &file.opened else { return Ok(()) };
         let now = self.set_id_epoch.now();

@@ -38,8 +38,13 @@ impl LocalFs {
         perm: u32,
         owner: Owner,
     ) -> Result<(Node, File, Attr)> {
-        match self.create_new(dir, name, flags.open, perm, owner) {
+        let create = || match self.create_new(dir, name, flags.open, perm, owner) {
             Err(Errno::EEXIST) if !flags.exclusive => self.open_existing(dir, name, flags.open),
+            done => done,
+        };
+        match create() {
+            // What was in the way is gone by now.
+            Err(Errno::ENOENT) if !flags.exclusive => create(),
             done => done,
         }
     }
@@ -53,6 +58,7 @@ impl LocalFs {
         owner: Owner,
     ) -> Result<(Node, File, Attr)> {
         let fd = open::create(dir.as_fd(), name, flags, perm)?;
+        // A file that cannot be looked at is left behind: nothing would tell it from another with its name.
         let made = attr::stat(fd.as_fd())?;
         let settled = self
             .settle(fd.as_fd(), made, perm, owner)

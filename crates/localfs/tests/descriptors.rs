@@ -4,7 +4,7 @@
 use std::os::fd::{AsFd, OwnedFd};
 
 use gofer_localfs::{LocalFs, Node};
-use gofer_vfs::{AccessMode, Backend, CreateFlags, Errno, Name, OpenFlags, Owner, Special};
+use gofer_vfs::{AccessMode, Backend, CreateFlags, Errno, Name, OpenFlags, Owner, Special, Unlink};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Takes every descriptor there is.
@@ -34,12 +34,16 @@ fn what_no_descriptor_can_be_had_for_is_not_left_behind() {
     let (root, _) = fs.attach().unwrap();
     let hard = getrlimit(Resource::Nofile).maximum;
     setrlimit(Resource::Nofile, Rlimit { current: Some(100), maximum: hard }).unwrap();
+    let flags = CreateFlags { open: OpenFlags::new(AccessMode::Write), exclusive: true };
+    let written = Name::new(b"written").unwrap();
+    let (_, file, _) = fs.create(&root, written, flags, 0o644, Owner::default()).unwrap();
+    fs.unlink(&root, written, Unlink::File).unwrap();
     let mut taken = take_all(&root);
+    assert_eq!(fs.flush(&file), Ok(()), "it says nothing about the file");
     // Each is undone: the next finds the name free.
     assert_eq!(make_all(&fs, &root), [Some(Errno::EMFILE); 6]);
     // With one descriptor a file can be created, but not held as a place too.
     drop(taken.pop());
-    let flags = CreateFlags { open: OpenFlags::new(AccessMode::Write), exclusive: true };
     let name = Name::new(b"new").unwrap();
     let created = fs.create(&root, name, flags, 0o644, Owner::default());
     assert_eq!(created.err(), Some(Errno::EMFILE));

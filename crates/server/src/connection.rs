@@ -2,7 +2,7 @@
 
 use std::os::fd::AsFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use gofer_transport::frames::End;
@@ -22,11 +22,11 @@ const KEEP: usize = 64 * 1024;
 /// A connection. Its threads hold it; with the last one it is gone.
 pub(crate) struct Connection<B: Backend, S: Stream> {
     id: u64,
-    stream: S,
+    stream: Arc<S>,
     session: Session<B>,
-    turn: Turn,
+    turn: Arc<Turn>,
     /// Locked by whoever has the turn.
-    frames: Mutex<Frames>,
+    receiving: Mutex<Receiving>,
     /// Held while a reply is sent, so that replies do not mix.
     sending: Mutex<()>,
     watch: Arc<Watch>,
@@ -34,37 +34,25 @@ pub(crate) struct Connection<B: Backend, S: Stream> {
     _leaving: Leaving<B>,
 }
 
-/// How the server ends a connection.
-pub(crate) trait Control: Send + Sync {
-    /// Answers what was received, then ends.
-    fn close_input(&self);
-    /// Ends at once.
-    fn close(&self);
-}
-
-impl<B: Backend, S: Stream> Control for Connection<B, S> {
-    fn close_input(&self) {
-        self.stream.close_input();
-    }
-
-    fn close(&self) {
-        self.stream.close();
-    }
-}
-
 /// The memory of a thread.
 #[derive(Default)]
 struct Memory {
     frame: Vec<u8>,
     buffers: Buffers,
+}
+
+/// The receiving side.
+#[derive(Default)]
+struct Receiving {
+    frames: Frames,
     /// Whether the stream was told to say when it is quiet.
-    listening: bool,
+    listens: bool,
 }
 
 impl<B: Backend, S: Stream> Connection<B, S> {
     pub(crate) fn new(
         id: u64,
-        stream: S,
+        stream: Arc<S>,
         session: Session<B>,
         threads: usize,
         watch: Arc<Watch>,
@@ -74,8 +62,8 @@ impl<B: Backend, S: Stream> Connection<B, S> {
             id,
             stream,
             session,
-            turn: Turn::new(threads),
-            frames: Mutex::default(),
+            turn: Arc::new(Turn::new(threads)),
+            receiving: Mutex::default(),
             sending: Mutex::new(()),
             watch,
             _leaving: leaving,
@@ -86,21 +74,13 @@ impl<B: Backend, S: Stream> Connection<B, S> {
         let connection = Arc::clone(self);
         spawn("serve", move || connection.work())?;
         let watched: Arc<dyn Watched> = self.clone();
-        self.watch.add(Arc::downgrade(&watched));
+        self.watch.add(&self.turn, Arc::downgrade(&watched));
         Ok(())
-    }
-
-    fn start_thread(self: &Arc<Self>) {
-        let connection = Arc::clone(self);
-        if let Err(errno) = spawn("serve", move || connection.work()) {
-            tracing::debug!(connection = self.id, %errno, "no thread for another request at a time");
-            self.turn.not_started();
-        }
     }
 
     fn pass_on(self: &Arc<Self>, ticket: Ticket) {
         if self.turn.pass_on(ticket) == Next::Start {
-            self.start_thread();
+            Arc::clone(self).start_thread();
         }
     }
 
@@ -112,6 +92,9 @@ impl<B: Backend, S: Stream> Connection<B, S> {
                 match self.receive(&mut memory) {
                     Ok(()) => {}
                     Err(end) => {
+                        if end == End::Malformed {
+                            self.stream.close();
+                        }
                         self.turn.end();
                         tracing::debug!(connection = self.id, ?end, "nothing more to receive");
                         return;
@@ -127,24 +110,21 @@ impl<B: Backend, S: Stream> Connection<B, S> {
         }
     }
 
-    fn frames(&self) -> MutexGuard<'_, Frames> {
-        self.frames.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Receives the next frame. Memory that large messages took is given back when it is quiet.
     fn receive(&self, memory: &mut Memory) -> Result<(), End> {
-        let mut frames = self.frames();
-        if !memory.listening && (memory.is_large() || frames.is_larger_than(KEEP)) {
+        let mut receiving = self.receiving.lock().unwrap_or_else(PoisonError::into_inner);
+        let Receiving { frames, listens } = &mut *receiving;
+        if !*listens && (memory.is_large() || frames.is_larger_than(KEEP)) {
             self.stream.tell_quiet(Some(QUIET));
-            memory.listening = true;
+            *listens = true;
         }
         loop {
-            match frames.next(&self.stream, &&self.session, &mut memory.frame) {
+            match frames.next(&*self.stream, &&self.session, &mut memory.frame) {
                 Err(End::Quiet) => {
                     frames.shrink_to(KEEP);
                     memory.shrink();
                     self.stream.tell_quiet(None);
-                    memory.listening = false;
+                    *listens = false;
                 }
                 other => return other,
             }
@@ -153,7 +133,7 @@ impl<B: Backend, S: Stream> Connection<B, S> {
 
     /// Handles the request in `memory` and sends what it gives.
     fn answer(self: &Arc<Self>, memory: &mut Memory, ticket: Ticket) {
-        let Memory { frame, buffers, .. } = memory;
+        let Memory { frame, buffers } = memory;
         let waits = || self.pass_on(ticket);
         let frame: &[u8] = frame;
         // A handler changes shared state in single steps, each of them whole, so what it leaves behind when it
@@ -183,9 +163,7 @@ impl<B: Backend, S: Stream> Connection<B, S> {
                 let flushes = self.session.retire(frame);
                 let mut sent = self.stream.send(head, payload, descriptor.as_ref().map(AsFd::as_fd));
                 for tag in flushes {
-                    let mut reply = Vec::new();
-                    rflush(tag, &mut reply);
-                    sent = sent.and_then(|()| self.stream.send(&reply, &[], None));
+                    sent = sent.and_then(|()| self.stream.send(&rflush(tag), &[], None));
                 }
                 if let Err(errno) = sent {
                     tracing::debug!(connection = self.id, %errno, "cannot send a reply");
@@ -197,10 +175,18 @@ impl<B: Backend, S: Stream> Connection<B, S> {
 }
 
 impl<B: Backend, S: Stream> Watched for Connection<B, S> {
-    fn check(self: Arc<Self>, before: u64) {
-        if self.turn.overdue(before) == Next::Start {
-            self.start_thread();
+    fn start_thread(self: Arc<Self>) {
+        let connection = Arc::clone(&self);
+        if let Err(errno) = spawn("serve", move || connection.work()) {
+            tracing::debug!(connection = self.id, %errno, "no thread for another request at a time");
+            self.turn.not_started();
         }
+    }
+}
+
+impl<B: Backend, S: Stream> Drop for Connection<B, S> {
+    fn drop(&mut self) {
+        self.watch.remove(&self.turn);
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a server offers: exports, their policies, and how an attach name finds one.
 
-use gofer_vfs::{Errno, IdMap, Name, NameBuf, Result, XattrPolicy};
+use gofer_vfs::{Errno, FileId, FileKind, IdMap, Name, NameBuf, Result, XattrPolicy};
+use gofer_wire::p9::Qid;
 
 use crate::p9::Qids;
 
@@ -44,13 +45,16 @@ pub struct Export<B> {
     pub policy: Policy,
 }
 
-/// The exports of a server, with the identities of files in each.
+/// The exports of a server, and the identities of their files.
 #[derive(Debug)]
-pub(crate) struct Exports<B>(Vec<(Export<B>, Qids)>);
+pub(crate) struct Exports<B> {
+    all: Vec<Export<B>>,
+    qids: Qids,
+}
 
 impl<B> Exports<B> {
     pub(crate) fn new(exports: Vec<Export<B>>) -> Self {
-        Self(exports.into_iter().map(|export| (export, Qids::default())).collect())
+        Self { all: exports, qids: Qids::default() }
     }
 
     /// The export that an attach name means, and the path inside it that is left.
@@ -58,32 +62,37 @@ impl<B> Exports<B> {
     /// A leading `/` is dropped. Nothing more means the only export; with several, there is no telling which.
     pub(crate) fn find<'n>(&self, aname: &'n [u8]) -> Result<(usize, &'n [u8])> {
         let path = aname.strip_prefix(b"/").unwrap_or(aname);
-        if let [(Export { name: None, .. }, _)] = &self.0[..] {
+        if let [Export { name: None, .. }] = &self.all[..] {
             return Ok((0, path));
         }
-        if path.is_empty() && self.0.len() == 1 {
+        if path.is_empty() && self.all.len() == 1 {
             return Ok((0, path));
         }
         let (first, rest) = match path.iter().position(|b| *b == b'/') {
+            // A path that ends in "/" has an empty last component.
+            Some(end) if end + 1 == path.len() => return Err(Errno::EINVAL),
             Some(end) => (&path[..end], &path[end + 1..]),
             None => (path, &path[path.len()..]),
         };
         let first = Name::new(first).map_err(|_| Errno::ENOENT)?;
-        let named =
-            |(export, _): &(Export<B>, Qids)| export.name.as_ref().is_some_and(|n| n.as_name() == first);
-        self.0.iter().position(named).map(|at| (at, rest)).ok_or(Errno::ENOENT)
+        let named = |export: &Export<B>| export.name.as_ref().is_some_and(|n| n.as_name() == first);
+        self.all.iter().position(named).map(|at| (at, rest)).ok_or(Errno::ENOENT)
     }
 
     pub(crate) fn backend(&self, at: usize) -> &B {
-        &self.0[at].0.backend
+        &self.all[at].backend
     }
 
     pub(crate) fn policy(&self, at: usize) -> &Policy {
-        &self.0[at].0.policy
+        &self.all[at].policy
     }
 
-    pub(crate) fn qids(&self, at: usize) -> &Qids {
-        &self.0[at].1
+    /// The qid of a file in an export.
+    ///
+    /// # Errors
+    /// Those of [`Qids::qid`].
+    pub(crate) fn qid(&self, at: usize, id: FileId, kind: FileKind) -> Result<Qid> {
+        self.qids.qid(at, id, kind)
     }
 }
 
@@ -111,6 +120,7 @@ mod tests {
         assert_eq!(one.find(b"/"), Ok((0, &b""[..])));
         assert_eq!(one.find(b"src"), Ok((0, &b""[..])));
         assert_eq!(one.find(b"other"), Err(Errno::ENOENT));
+        assert_eq!(one.find(b"src/"), Err(Errno::EINVAL));
 
         let two = exports(&["src", "out"]);
         assert_eq!(two.find(b"/"), Err(Errno::ENOENT));

@@ -8,9 +8,9 @@
 //!              one thread each     counts, refuses     turns, gate     p9/{family}.rs
 //! ```
 //!
-//! Locks, in the order in which they may be taken: the server's list of connections; a connection's turn; its
-//! sending side; what a session says of its own. None but the sending side is held across a system call that
-//! a peer can keep waiting.
+//! Locks, in the order in which they may be taken: the server's list of connections; the watch's list, then a
+//! turn; a connection's sending side; what a session says of its own. Two are held across system calls that a
+//! peer can keep waiting: the receiving side by whoever has the turn, and the sending side.
 
 mod connection;
 mod export;
@@ -29,7 +29,7 @@ use std::time::{Duration, Instant};
 use gofer_transport::{Acceptor, Listener, Stream};
 use gofer_vfs::{Backend, Errno};
 
-use connection::{Connection, Control};
+use connection::Connection;
 use export::Exports;
 pub use export::{Export, HostSockets, Policy};
 use turn::Watch;
@@ -39,8 +39,11 @@ use turn::Watch;
 pub struct Limits {
     /// Connections at a time; more are closed as they come.
     pub connections: usize,
-    /// Fids of one connection (`ENFILE` beyond). Each may hold [`DESCRIPTORS_PER_FID`](Self::DESCRIPTORS_PER_FID).
+    /// Fids of one connection (`ENFILE` beyond).
     pub fids: usize,
+    /// Descriptors that the fids of one connection hold (`ENFILE` beyond): one for each place that was walked
+    /// to, which clones share, one for each open file, and one for its locks.
+    pub descriptors: usize,
     /// Threads of one connection, which are the requests that it can have in progress.
     pub threads: usize,
     /// Byte-range locks that one connection holds (`ENOLCK` beyond).
@@ -49,15 +52,16 @@ pub struct Limits {
     pub xattr_bytes: usize,
 }
 
-impl Limits {
-    /// The most descriptors that a fid holds: of its file, of the directory it was found in, and when it is
-    /// open, of the open file and one for its locks.
-    pub const DESCRIPTORS_PER_FID: usize = 4;
-}
-
 impl Default for Limits {
     fn default() -> Self {
-        Self { connections: 4096, fids: 262_144, threads: 16, locks: 16_384, xattr_bytes: 16 << 20 }
+        Self {
+            connections: 4096,
+            fids: 262_144,
+            descriptors: 262_144,
+            threads: 16,
+            locks: 16_384,
+            xattr_bytes: 16 << 20,
+        }
     }
 }
 
@@ -91,7 +95,8 @@ struct State {
     stopping: bool,
     /// What stops each listener's thread, and the thread, which lets go of the listener as it ends.
     accepting: Vec<(Acceptor, JoinHandle<()>)>,
-    connections: HashMap<u64, Weak<dyn Control>>,
+    /// By their streams: whoever ends one from outside must not be the one that drops all it holds.
+    connections: HashMap<u64, Weak<dyn Stream>>,
 }
 
 impl<B: Backend> Server<B> {
@@ -129,14 +134,14 @@ impl<B: Backend> Server<B> {
         }
         let session = p9::Session::new(Arc::clone(&self.exports), &self.limits, stream.passes_descriptors());
         let leaving = Leaving { server: Arc::clone(self), id };
-        let connection =
-            Connection::new(id, stream, session, self.limits.threads, Arc::clone(&self.watch), leaving);
-        let connection = Arc::new(connection);
-        let control: Weak<dyn Control> = Arc::downgrade(&(Arc::clone(&connection) as Arc<dyn Control>));
-        state.connections.insert(id, control);
-        // Whatever drops the connection takes the lock to leave the list.
+        let stream = Arc::new(stream);
+        let control: Arc<dyn Stream> = stream.clone();
+        state.connections.insert(id, Arc::downgrade(&control));
+        // Whatever drops a connection takes the lock to leave the list.
         drop(state);
-        connection.start().map_err(Refused::Thread)?;
+        let watch = Arc::clone(&self.watch);
+        let connection = Connection::new(id, stream, session, self.limits.threads, watch, leaving);
+        Arc::new(connection).start().map_err(Refused::Thread)?;
         tracing::info!(connection = id, "opened");
         Ok(Client { server: Arc::clone(self), id })
     }
@@ -149,21 +154,28 @@ impl<B: Backend> Server<B> {
     pub fn listen(self: &Arc<Self>, listener: Listener) -> Result<(), Errno> {
         let acceptor = listener.acceptor();
         let server = Arc::clone(self);
-        let thread = spawn("accept", move || server.accept_all(&listener))?;
-        self.state().accepting.push((acceptor, thread));
+        let mut state = self.state();
+        if !state.stopping {
+            let thread = spawn("accept", move || server.accept_all(&listener))?;
+            state.accepting.push((acceptor, thread));
+        }
         Ok(())
     }
 
     fn accept_all(self: &Arc<Self>, listener: &Listener) {
         /// How long to let others close descriptors when there are none left.
         const PAUSE: Duration = Duration::from_millis(100);
+        // One line for a time in which connections are refused, not one for each.
+        let mut refusing = false;
         loop {
             match listener.accept() {
                 Ok(None) => return,
                 Ok(Some(stream)) => {
-                    if let Err(refused) = self.connect(stream) {
-                        tracing::warn!(address = %listener.address(), "connection refused: {refused}");
+                    let refused = self.connect(stream).err();
+                    if let Some(refused) = refused.filter(|_| !refusing) {
+                        tracing::warn!(address = %listener.address(), "connections are refused: {refused}");
                     }
+                    refusing = refused.is_some();
                 }
                 Err(errno) => {
                     tracing::warn!(address = %listener.address(), %errno, "cannot accept a connection; trying again");
@@ -179,7 +191,6 @@ impl<B: Backend> Server<B> {
         let mut state = self.state();
         state.stopping = true;
         let accepting = std::mem::take(&mut state.accepting);
-        // A connection must not be dropped while the list is locked: it would lock it to leave.
         let all = |state: &State| state.connections.values().filter_map(Weak::upgrade).collect::<Vec<_>>();
         let open = all(&state);
         drop(state);

@@ -35,6 +35,8 @@ pub(crate) struct Turn {
     vacant: Condvar,
     /// The tick at which handling began with the turn held; 0 when nothing is handled so.
     since: AtomicU64,
+    /// No thread could be had to receive: one is to be tried again.
+    deserted: AtomicBool,
     limit: usize,
 }
 
@@ -77,6 +79,7 @@ impl Turn {
             state: Mutex::new(state),
             vacant: Condvar::new(),
             since: AtomicU64::new(0),
+            deserted: AtomicBool::new(false),
             limit: limit.max(1),
         }
     }
@@ -144,10 +147,20 @@ impl Turn {
     /// A thread that was counted could not be started.
     pub(crate) fn not_started(&self) {
         self.lock().threads -= 1;
+        self.deserted.store(true, Ordering::Relaxed);
     }
 
-    /// Takes the turn away from a handler that has had it since before tick `before`.
+    /// Takes the turn away from a handler that has had it since before tick `before`; or tries once more to
+    /// find somebody to receive, when there was no thread for that.
     pub(crate) fn overdue(&self, before: u64) -> Next {
+        if self.deserted.swap(false, Ordering::Relaxed) {
+            let mut state = self.lock();
+            let nobody = state.holder == Holder::Vacant && state.waiting == 0 && !state.over;
+            if nobody && state.threads < self.limit {
+                state.threads += 1;
+                return Next::Start;
+            }
+        }
         let since = self.since.load(Ordering::Relaxed);
         if since == 0 || since > before {
             return Next::Done;
@@ -180,16 +193,17 @@ impl Turn {
 
 /// What the watch looks after.
 pub(crate) trait Watched: Send + Sync {
-    /// Takes the turn away from a handler that began before tick `before`.
-    fn check(self: Arc<Self>, before: u64);
+    /// Starts a thread, which is counted already.
+    fn start_thread(self: Arc<Self>);
 }
 
 /// A thread that looks after all connections of a server while any of them has requests, and sleeps otherwise.
 /// It ends when this is dropped.
 #[derive(Debug)]
-pub(crate) struct Watch(Arc<Shared>);
+pub(crate) struct Watch(Arc<Rounds>);
 
-struct Shared {
+/// What the watch and its thread share.
+struct Rounds {
     /// Ticks since the start, from 1.
     tick: AtomicU64,
     /// A request came since the last tick.
@@ -201,11 +215,11 @@ struct Shared {
 
 #[derive(Default)]
 struct List {
-    watched: Vec<Weak<dyn Watched>>,
+    watched: Vec<(Arc<Turn>, Weak<dyn Watched>)>,
     over: bool,
 }
 
-impl std::fmt::Debug for Shared {
+impl std::fmt::Debug for Rounds {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Watch").field("tick", &self.tick).finish_non_exhaustive()
     }
@@ -214,7 +228,7 @@ impl std::fmt::Debug for Shared {
 impl Watch {
     /// Starts the watch.
     pub(crate) fn start() -> Result<Self, Errno> {
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(Rounds {
             tick: AtomicU64::new(1),
             stirred: AtomicBool::new(false),
             asleep: AtomicBool::new(false),
@@ -226,8 +240,15 @@ impl Watch {
         Ok(Self(shared))
     }
 
-    pub(crate) fn add(&self, watched: Weak<dyn Watched>) {
-        self.0.lock().watched.push(watched);
+    pub(crate) fn add(&self, turn: &Arc<Turn>, watched: Weak<dyn Watched>) {
+        self.0.lock().watched.push((Arc::clone(turn), watched));
+    }
+
+    pub(crate) fn remove(&self, turn: &Arc<Turn>) {
+        let mut list = self.0.lock();
+        if let Some(at) = list.watched.iter().position(|(watched, _)| Arc::ptr_eq(watched, turn)) {
+            list.watched.swap_remove(at);
+        }
     }
 
     /// The current tick, for a request that begins now. Wakes the watch when it sleeps.
@@ -250,7 +271,7 @@ impl Drop for Watch {
     }
 }
 
-impl Shared {
+impl Rounds {
     fn lock(&self) -> MutexGuard<'_, List> {
         self.list.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -275,12 +296,17 @@ impl Shared {
     fn look(&self) {
         // A request that began in the tick that ends now has had less than a tick.
         let before = self.tick.fetch_add(1, Ordering::Relaxed) - 1;
-        let mut list = self.lock();
-        list.watched.retain(|watched| watched.strong_count() > 0);
-        let all: Vec<_> = list.watched.iter().filter_map(Weak::upgrade).collect();
+        // Held by turns only, so that no connection ever ends here.
+        let list = self.lock();
+        let overdue = list.watched.iter().filter(|(turn, _)| turn.overdue(before) == Next::Start);
+        let deserted: Vec<_> =
+            overdue.map(|(turn, watched)| (Arc::clone(turn), Weak::clone(watched))).collect();
         drop(list);
-        for watched in all {
-            watched.check(before);
+        for (turn, watched) in deserted {
+            match watched.upgrade() {
+                Some(watched) => watched.start_thread(),
+                None => turn.not_started(),
+            }
         }
     }
 

@@ -120,10 +120,13 @@ pub fn sync(file: BorrowedFd<'_>, data_only: bool) -> Result<()> {
 /// Closes a duplicate, which makes the file system report what it still has to say about writes.
 ///
 /// # Errors
-/// Those of `close(2)`, and of `F_DUPFD_CLOEXEC`.
+/// Those of `close(2)`. That no descriptor can be had says nothing about the file.
 pub fn flush(file: BorrowedFd<'_>) -> Result<()> {
-    let duplicate = crate::walk::dup(file)?.into_raw_fd();
-    // SAFETY: the descriptor was taken out of its owner on the line above and is not used after this.
+    let duplicate = match crate::walk::dup(file) {
+        Err(Errno::EMFILE | Errno::ENFILE) => return Ok(()),
+        other => other?.into_raw_fd(),
+    };
+    // SAFETY: the descriptor was taken out of its owner just above and is not used after this.
     match unsafe { libc::close(duplicate) } {
         0 => Ok(()),
         // Linux has closed it in every case; a signal says nothing about the file.

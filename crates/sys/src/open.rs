@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::thread;
 
-use gofer_vfs::{AccessMode, Errno, Name, OpenFlags, Result, Sync};
+use gofer_vfs::{AccessMode, Errno, FileKind, Name, OpenFlags, Result, Sync};
 use rustix::fs::{CWD, Mode, OFlags, PROC_SUPER_MAGIC};
 use rustix::path::DecInt;
 use rustix::thread::UnshareFlags;
@@ -11,7 +11,7 @@ use rustix::thread::UnshareFlags;
 use crate::{attr, call, xattr};
 
 /// The system calls of this module, but not those with which the standard library makes a thread.
-pub const SYSCALLS: &[&str] = &["fchdir", "fstatfs", "openat", "unshare"];
+pub const SYSCALLS: &[&str] = &["fchdir", "fcntl", "fstatfs", "openat", "unshare"];
 
 /// The kept descriptor of `/proc/self/fd`, and what else is found out about the host when it is opened.
 ///
@@ -65,17 +65,26 @@ impl ProcFd {
         DecInt::from_fd(fd)
     }
 
-    /// Opens the file that `fd` is a descriptor of, as a description of its own. It does not wait, neither for
-    /// the other end of a FIFO nor for the holder of a lease, and `O_NONBLOCK` stays set. That the file is a
-    /// directory is not checked.
+    /// Opens the file that `fd` is a descriptor of, as a description of its own. It does not wait for the other
+    /// end of a FIFO, and `O_NONBLOCK` stays set; it waits until a lease on a regular file is given up or the
+    /// kernel takes it (`fcntl(2)`, "Leases"). That the file is a directory is not checked.
     ///
     /// # Errors
-    /// Those of `open(2)`: `ELOOP` for a symbolic link, `ENXIO` for a socket, `EAGAIN` for a lease.
+    /// Those of `open(2)`: `ELOOP` for a symbolic link, `ENXIO` for a socket.
     pub fn reopen(&self, fd: BorrowedFd<'_>, flags: OpenFlags) -> Result<OwnedFd> {
         let truncate = if flags.truncate { OFlags::TRUNC } else { OFlags::empty() };
         let open = |more| {
             let flags = description(flags) | truncate | more;
-            call(|| rustix::fs::openat(&self.dir, self.number(fd), flags, Mode::empty()))
+            let open = |flags| call(|| rustix::fs::openat(&self.dir, self.number(fd), flags, Mode::empty()));
+            match open(flags) {
+                Err(Errno::EAGAIN) if attr::stat(fd)?.kind == FileKind::Regular => {
+                    let opened = open(flags - OFlags::NONBLOCK)?;
+                    let flags = call(|| rustix::fs::fcntl_getfl(&opened))?;
+                    call(|| rustix::fs::fcntl_setfl(&opened, flags | OFlags::NONBLOCK))?;
+                    Ok(opened)
+                }
+                other => other,
+            }
         };
         if flags.no_atime {
             match open(OFlags::NOATIME) {
@@ -145,7 +154,8 @@ fn description(flags: OpenFlags) -> OFlags {
     let append = if flags.append { OFlags::APPEND } else { OFlags::empty() };
     let sync = match flags.sync {
         Sync::None => OFlags::empty(),
-        Sync::Data => OFlags::DSYNC,
+        // rustix 1.1.6 gives this flag the number of `O_SYNC`.
+        Sync::Data => OFlags::from_bits_retain(libc::O_DSYNC.cast_unsigned()),
         Sync::Full => OFlags::SYNC,
     };
     access | append | sync | OFlags::NONBLOCK | OFlags::CLOEXEC
@@ -163,6 +173,7 @@ mod tests {
     use std::fs::File;
 
     use super::*;
+    use crate::last_errno;
 
     #[test]
     fn a_file_is_reopened_after_it_was_removed() {
@@ -176,6 +187,39 @@ mod tests {
         assert_eq!(std::io::read_to_string(File::from(again)).unwrap(), "content");
         let place = procfd.place(file.as_fd()).unwrap();
         assert_eq!(attr::stat(place.as_fd()).unwrap(), attr::stat(file.as_fd()).unwrap());
+    }
+
+    /// `F_SETSIG` of `fcntl(2)`, which libc does not have.
+    const F_SETSIG: libc::c_int = 10;
+
+    /// What `fcntl(2)` answers to a command about the leases of a file.
+    fn lease(file: &File, command: libc::c_int, argument: libc::c_int) -> libc::c_int {
+        // SAFETY: the commands used here take an integer and touch no memory.
+        unsafe { libc::fcntl(crate::raw(file), command, argument) }
+    }
+
+    #[test]
+    fn an_open_waits_until_a_lease_is_given_up() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        std::fs::write(&path, "content").unwrap();
+        let holder = File::open(&path).unwrap();
+        // A signal that does nothing, in place of SIGIO, which ends a process.
+        assert_eq!(lease(&holder, F_SETSIG, libc::SIGURG), 0);
+        assert_eq!(lease(&holder, libc::F_SETLEASE, libc::F_RDLCK), 0, "{}", last_errno());
+        let procfd = ProcFd::open().unwrap();
+        let place = procfd.place(holder.as_fd()).unwrap();
+        let opened = thread::scope(|scope| {
+            let opener = scope.spawn(|| procfd.reopen(place.as_fd(), OpenFlags::new(AccessMode::Write)));
+            // The kernel says what the lease is to become.
+            while lease(&holder, libc::F_GETLEASE, 0) == libc::F_RDLCK {
+                thread::yield_now();
+            }
+            assert_eq!(lease(&holder, libc::F_SETLEASE, libc::F_UNLCK), 0);
+            opener.join().unwrap()
+        });
+        let flags = rustix::fs::fcntl_getfl(opened.unwrap()).unwrap();
+        assert!(flags.contains(OFlags::NONBLOCK | OFlags::WRONLY), "{flags:?}");
     }
 
     #[test]

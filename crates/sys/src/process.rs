@@ -1,5 +1,6 @@
 //! The process itself: limits, rights, and descriptors it was started with.
 
+use std::collections::BTreeSet;
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::sync::Mutex;
 
@@ -38,11 +39,15 @@ pub fn user() -> (Uid, Gid) {
     (Uid(rustix::process::geteuid().as_raw()), Gid(rustix::process::getegid().as_raw()))
 }
 
-/// Held while a descriptor is taken over, so that no two callers take the same one.
-static TAKING: Mutex<()> = Mutex::new(());
+/// The descriptors that were taken over.
+static TAKEN: Mutex<BTreeSet<i32>> = Mutex::new(BTreeSet::new());
 
 /// Takes over descriptor `number`, which this process was started with, and closes it to programs that it
-/// might start. The standard descriptors cannot be taken, nor any that this process opened itself.
+/// might start. The standard descriptors cannot be taken, none can be taken twice, and none with `FD_CLOEXEC`.
+///
+/// It relies on this: whatever the process opened itself has `FD_CLOEXEC`. Do not open without that flag,
+/// and do not clear it, before the last call of this function. The standard library does neither in this
+/// process, nor does any function of this crate, which alone makes system calls.
 ///
 /// # Errors
 /// `EBADF` when no such descriptor is open, `EBUSY` when it is not inherited or was taken before, `EINVAL`
@@ -52,13 +57,16 @@ pub fn inherited(number: u32) -> Result<OwnedFd> {
     if raw <= 2 {
         return Err(Errno::EINVAL);
     }
-    let _taking = TAKING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let mut taken = TAKEN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    if taken.contains(&raw) {
+        return Err(Errno::EBUSY);
+    }
     // SAFETY: F_GETFD takes no argument and touches no memory; on a number that is not open it fails.
     let flags = unsafe { libc::fcntl(raw, libc::F_GETFD) };
     if flags < 0 {
         return Err(last_errno());
     }
-    // execve(2) closed whatever had the flag, and all that this process opens is opened with it.
+    // execve(2) closed whatever had the flag: this one was opened since.
     if flags & libc::FD_CLOEXEC != 0 {
         return Err(Errno::EBUSY);
     }
@@ -66,8 +74,33 @@ pub fn inherited(number: u32) -> Result<OwnedFd> {
     if unsafe { libc::fcntl(raw, libc::F_SETFD, flags | libc::FD_CLOEXEC) } != 0 {
         return Err(last_errno());
     }
-    // SAFETY: the descriptor is open, and nothing in this process owns it: it came through execve(2), for it
-    // was without the flag that every descriptor opened here has, and was not taken before, for the lock is
-    // held and taking it sets the flag.
+    taken.insert(raw);
+    // SAFETY: the descriptor is open. No earlier call gave it to anyone, for `TAKEN`, whose lock is held, does
+    // not let a number go twice. Nothing else in this process owns it, for it was without the flag that, as is
+    // documented above and demanded of all code of the program, every descriptor opened here has: it came
+    // through execve(2). The flag alone does not prove that, since safe code could clear it.
     Ok(unsafe { OwnedFd::from_raw_fd(raw) })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::IntoRawFd;
+
+    use rustix::io::{FdFlags, fcntl_setfd};
+
+    use super::*;
+
+    #[test]
+    fn a_descriptor_is_taken_once_whatever_becomes_of_its_flag() {
+        let (open, _other) = rustix::pipe::pipe().unwrap();
+        let own = open.try_clone().unwrap();
+        assert_eq!(inherited(u32::try_from(crate::raw(&own)).unwrap()).err(), Some(Errno::EBUSY));
+        // It belongs to nobody and has no flag, as if it had come through execve(2).
+        let number = u32::try_from(open.into_raw_fd()).unwrap();
+        let taken = inherited(number).unwrap();
+        assert!(rustix::io::fcntl_getfd(&taken).unwrap().contains(FdFlags::CLOEXEC));
+        fcntl_setfd(&taken, FdFlags::empty()).unwrap();
+        assert_eq!(inherited(number).err(), Some(Errno::EBUSY));
+        assert_eq!(inherited(2).err(), Some(Errno::EINVAL));
+    }
 }

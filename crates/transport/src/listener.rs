@@ -76,11 +76,11 @@ impl Listener {
                 .map(|path| Address::Unix(PathBuf::from(std::ffi::OsString::from_vec(path)))),
             Family::Ip | Family::Vsock => None,
         };
-        net::set_blocking(fd.as_fd()).map_err(refused)?;
         Self::new(fd, address.unwrap_or(Address::Inherited(number)), None).map_err(refused)
     }
 
     fn new(fd: OwnedFd, address: Address, file: Option<SocketFile>) -> Result<Self, Errno> {
+        net::set_blocking(fd.as_fd(), false)?;
         // The system may have chosen the port.
         let address = net::local_ip(fd.as_fd())?.map_or(address, Address::Tcp);
         Ok(Self { fd, address, latch: Arc::new(Latch::new()?), file })
@@ -134,22 +134,23 @@ impl SocketFile {
     }
 }
 
-/// Removes the socket at `path` if no server listens on it.
+/// Removes the socket at `path` if no server listens on it. One that is bound and does not listen yet looks the
+/// same: of two servers that start at once for the same path, the first may lose its name to the second.
 fn clear_stale(path: &Path, address: &Address) -> Result<(), Error> {
     let is_socket = fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket());
     if !is_socket {
         return Err(Error::Taken(address.clone()));
     }
     let stale = SocketFile::of(path);
-    match net::connect_unix(path) {
-        Err(Errno::ECONNREFUSED) => {
+    match net::answers_unix(path) {
+        Ok(false) => {
             if let Some(file) = stale {
                 file.remove();
             }
             Ok(())
         }
         Err(errno) => Err(Error::Bind { address: address.clone(), errno, hint: hint(errno) }),
-        Ok(_) => Err(Error::InUse(address.clone())),
+        Ok(true) => Err(Error::InUse(address.clone())),
     }
 }
 
@@ -194,6 +195,24 @@ mod tests {
         assert!(path.exists(), "a file that took the name is left alone");
         assert!(matches!(Listener::bind(&unix(&path)), Err(Error::Taken(_))));
         assert_eq!(fs::read(&path).unwrap(), b"not ours");
+    }
+
+    #[test]
+    fn a_live_socket_is_found_while_nobody_accepts() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s");
+        let _live = Listener::bind(&unix(&path)).unwrap();
+        // More than may wait.
+        for _ in 0..200 {
+            assert!(matches!(Listener::bind(&unix(&path)), Err(Error::InUse(_))));
+        }
+    }
+
+    #[test]
+    fn a_connection_that_another_took_is_not_waited_for() {
+        let listener = Listener::bind(&"tcp:127.0.0.1:0".parse().unwrap()).unwrap();
+        let sharer = std::net::TcpListener::from(listener.fd.try_clone().unwrap());
+        assert_eq!(sharer.accept().unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
     }
 
     #[test]

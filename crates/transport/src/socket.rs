@@ -25,9 +25,10 @@ impl Socket {
         if net::is_listening(fd.as_fd())? {
             return Err(Errno::EINVAL);
         }
-        net::set_blocking(fd.as_fd())?;
+        net::set_blocking(fd.as_fd(), true)?;
         if family == Family::Ip {
             net::set_nodelay(fd.as_fd())?;
+            net::set_keepalive(fd.as_fd())?;
         }
         Ok(Self { fd, passes_descriptors: family == Family::Unix })
     }

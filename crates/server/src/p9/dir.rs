@@ -20,7 +20,6 @@ impl<B: Backend> Session<B> {
         let open = fid.open().ok_or(Errno::EINVAL)?;
         let google = cx.version.is_google();
         let room = cx.payload_max(t.count);
-        let qids = self.exports.qids(fid.place.export);
         let out = cx.scratch;
         let mut failed = Ok(());
         let listed = self.backend(&fid.place).readdir(&open.file, t.offset, room, &mut |entry| {
@@ -28,7 +27,7 @@ impl<B: Backend> Session<B> {
                 EntryName::Itself | EntryName::Parent if google => return true,
                 EntryName::Itself => fid.place.qid,
                 EntryName::Parent => fid.link().map_or(fid.place.qid, |link| link.parent.qid),
-                EntryName::Child(_) => match qids.qid(entry.id, entry.kind) {
+                EntryName::Child(_) => match self.exports.qid(fid.place.export, entry.id, entry.kind) {
                     Ok(qid) => qid,
                     Err(errno) => {
                         failed = Err(errno);

@@ -13,9 +13,6 @@ use super::fids::{Entry, Fid, Link};
 use super::{Cx, Session};
 use crate::recycle::Shared;
 
-/// `AT_REMOVEDIR` of `unlinkat(2)`.
-const REMOVEDIR: u32 = 0x200;
-
 impl<B: Backend> Session<B> {
     pub(super) fn mkdir(&self, t: Tmkdir<'_>, cx: Cx<'_>) -> Result<Rmkdir> {
         let qid = self.make_dir(t.dfid, t.name, t.mode, (PeerUid::NONE, t.gid), cx.version)?;
@@ -95,7 +92,7 @@ impl<B: Backend> Session<B> {
 
     fn made(&self, dir: &Shared<Fid<B>>, version: Version, made: Result<(B::Node, Attr)>) -> Result<Qid> {
         let (_, attr) = self.in_dir(&dir.place, version, made)?;
-        self.exports.qids(dir.place.export).of(&attr)
+        self.exports.qid(dir.place.export, attr.id, attr.kind)
     }
 
     pub(super) fn link(&self, t: Tlink<'_>, cx: Cx<'_>) -> Result<Rlink> {
@@ -145,7 +142,7 @@ impl<B: Backend> Session<B> {
         let dir = self.dir(t.dfid, cx.version)?;
         let what = match t.flags {
             0 => Unlink::File,
-            REMOVEDIR => Unlink::Directory,
+            Tunlinkat::AT_REMOVEDIR => Unlink::Directory,
             _ => return Err(Errno::EINVAL),
         };
         let removed = self.backend(&dir.place).unlink(&dir.place.node, t.name, what);
@@ -179,9 +176,8 @@ impl<B: Backend> Session<B> {
     fn checked_link(&self, file: &Shared<Fid<B>>) -> Result<Link<B>> {
         let link = file.link().ok_or(Errno::EINVAL)?;
         let found = self.backend(&file.place).lookup(&link.parent.node, link.name.as_name());
-        let qids = self.exports.qids(file.place.export);
         let same = match found {
-            Ok(attr) => qids.of(&attr)? == file.place.qid,
+            Ok(attr) => self.exports.qid(file.place.export, attr.id, attr.kind)? == file.place.qid,
             Err(Errno::ENOENT) => false,
             Err(errno) => return Err(errno),
         };

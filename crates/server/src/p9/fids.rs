@@ -4,11 +4,13 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use gofer_vfs::{AccessMode, Backend, Errno, FileKind, NameBuf, PeerUid, Result};
+use gofer_vfs::{AccessMode, Attr, Backend, Errno, FileKind, NameBuf, PeerUid, Result};
 use gofer_wire::p9::{self, Qid, Version};
 
 use super::lock::HeldLocks;
 use super::xattr::XattrFid;
+use crate::export::Exports;
+use crate::quota::{Quota, Share};
 use crate::recycle::{Pool, Shared};
 
 /// A node that was walked to, with what never changes about it. Fids cloned from one another share it.
@@ -18,6 +20,25 @@ pub(crate) struct Place<B: Backend> {
     pub(crate) node: B::Node,
     pub(crate) kind: FileKind,
     pub(crate) qid: Qid,
+    /// Of the descriptors that the connection may hold.
+    _share: Share,
+}
+
+impl<B: Backend> Place<B> {
+    /// A place that was reached.
+    ///
+    /// # Errors
+    /// `EOVERFLOW` when there is no qid left for it.
+    pub(crate) fn new(
+        room: Share,
+        export: usize,
+        exports: &Exports<B>,
+        node: B::Node,
+        attr: &Attr,
+    ) -> Result<Self> {
+        let qid = exports.qid(export, attr.id, attr.kind)?;
+        Ok(Self { export, node, kind: attr.kind, qid, _share: room })
+    }
 }
 
 /// Where a fid was found: kept only for Trename and Tremove, which name a file by its fid, and checked
@@ -55,11 +76,13 @@ pub(crate) struct Open<B: Backend> {
     pub(crate) file: B::File,
     pub(crate) access: AccessMode,
     pub(crate) locks: Mutex<Option<HeldLocks>>,
+    /// Of the descriptors that the connection may hold.
+    _share: Share,
 }
 
 impl<B: Backend> Open<B> {
-    pub(crate) fn new(file: B::File, access: AccessMode) -> Self {
-        Self { file, access, locks: Mutex::new(None) }
+    pub(crate) fn new(room: Share, file: B::File, access: AccessMode) -> Self {
+        Self { file, access, locks: Mutex::new(None), _share: room }
     }
 }
 
@@ -87,7 +110,9 @@ impl<B: Backend> Fid<B> {
     }
 
     pub(crate) fn relink(&self, link: Link<B>) {
-        *self.link.lock().unwrap_or_else(PoisonError::into_inner) = Some(link);
+        let old = self.link.lock().unwrap_or_else(PoisonError::into_inner).replace(link);
+        // It may close a descriptor: not under the lock.
+        drop(old);
     }
 
     pub(crate) fn open(&self) -> Option<&Open<B>> {
@@ -157,17 +182,20 @@ pub(crate) struct Fids<B: Backend> {
     shards: [Mutex<Shard<B>>; SHARDS],
     held: AtomicUsize,
     limit: usize,
+    /// The descriptors behind places and open files.
+    descriptors: Quota,
     places: Pool<Place<B>>,
     files: Pool<Fid<B>>,
 }
 
 impl<B: Backend> Fids<B> {
-    /// No fids yet, and never more than `limit`.
-    pub(crate) fn new(limit: usize) -> Self {
+    /// No fids yet, and never more than `limit`, with so many descriptors.
+    pub(crate) fn new(limit: usize, descriptors: usize) -> Self {
         Self {
             shards: Default::default(),
             held: AtomicUsize::new(0),
             limit,
+            descriptors: Quota::new(descriptors),
             places: Pool::default(),
             files: Pool::default(),
         }
@@ -176,6 +204,14 @@ impl<B: Backend> Fids<B> {
     fn shard(&self, fid: p9::Fid) -> MutexGuard<'_, Shard<B>> {
         let at = fid.0 as usize % SHARDS;
         self.shards[at].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Room for a descriptor, to be had before the descriptor is.
+    ///
+    /// # Errors
+    /// `ENFILE` when the connection holds as many as it may.
+    pub(crate) fn room(&self) -> Result<Share> {
+        self.descriptors.take(1).ok_or(Errno::ENFILE)
     }
 
     pub(crate) fn share_place(&self, place: Place<B>) -> Shared<Place<B>> {

@@ -16,6 +16,8 @@ pub(crate) struct HeldLocks {
     /// Of the locks that the connection may hold: two more than there are, for that many a lock can add by
     /// splitting another.
     share: Share,
+    /// A backend may need one of its own for locks.
+    _descriptor: Share,
 }
 
 impl HeldLocks {
@@ -23,8 +25,8 @@ impl HeldLocks {
     /// A file's locks have one owner.
     const OWNER: u64 = 0;
 
-    fn new(quota: &Quota) -> Option<Self> {
-        Some(Self { ranges: Ranges::default(), share: quota.take(Self::SPLIT)? })
+    pub(super) fn new(quota: &Quota, descriptor: Share) -> Option<Self> {
+        Some(Self { ranges: Ranges::default(), share: quota.take(Self::SPLIT)?, _descriptor: descriptor })
     }
 
     /// Whether there may be this lock too.
@@ -55,7 +57,7 @@ impl<B: Backend> Session<B> {
         let mut locks = open.locks.lock().unwrap_or_else(PoisonError::into_inner);
         let locks = match &mut *locks {
             Some(locks) => locks,
-            none => none.insert(HeldLocks::new(&self.locks).ok_or(Errno::ENOLCK)?),
+            none => none.insert(HeldLocks::new(&self.locks, self.fids.room()?).ok_or(Errno::ENOLCK)?),
         };
         if !locks.has_room_for(wanted)? {
             return Err(Errno::ENOLCK);

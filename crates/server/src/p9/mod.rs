@@ -31,14 +31,15 @@ use crate::export::{Exports, Policy};
 use crate::quota::Quota;
 use crate::recycle::Shared;
 use fids::{Fids, Place};
-use tags::Tags;
+use tags::{Flush, Tags};
 
 pub(crate) use qid::Qids;
 
 /// One client's side of a conversation: what was negotiated, what it holds, what is in flight.
 ///
-/// Locks, in the order in which they may be taken: `negotiated`; then, one at a time and never across a
-/// system call, those of the fid table, the tags and a fid's link.
+/// Locks, in the order in which they may be taken: `negotiated`; then those of an open file's locks and of an
+/// extended attribute's bytes, which are held while the host is asked to set them; then, one at a time and
+/// never across a system call, those of the fid table, the tags and a fid's link.
 pub struct Session<B: Backend> {
     exports: Arc<Exports<B>>,
     /// Whether descriptors can go to the client.
@@ -134,7 +135,7 @@ impl<B: Backend> Session<B> {
             donates,
             negotiated: RwLock::new(Negotiated::FIRST),
             frame_max: AtomicUsize::new(MESSAGE_MAX as usize),
-            fids: Fids::new(limits.fids),
+            fids: Fids::new(limits.fids, limits.descriptors),
             xattr_bytes: Quota::new(limits.xattr_bytes),
             locks: Quota::new(limits.locks),
             tags: Tags::default(),
@@ -165,12 +166,18 @@ impl<B: Backend> Session<B> {
         }
         let Buffers { head, scratch } = buffers;
         scratch.clear();
-        if let Request::Flush(t) = request
-            && self.tags.flush(t.oldtag, tag)
-        {
-            return Outcome::Later;
+        if let Request::Flush(t) = request {
+            match self.tags.flush(t.oldtag, tag) {
+                Flush::Waits => return Outcome::Later,
+                Flush::TooMany => return Outcome::Violation("more flushes than can wait for one request"),
+                Flush::Now => {}
+            }
         }
         let name = request.name();
+        if matches!(request, Request::Version(_)) {
+            // Their replies belong to what was agreed on before.
+            self.tags.wait_for_earlier(tag);
+        }
         // Tversion takes it itself, exclusively.
         let shared = (!matches!(request, Request::Version(_)))
             .then(|| self.negotiated.read().unwrap_or_else(PoisonError::into_inner));
@@ -249,8 +256,10 @@ pub(crate) fn tag_of(frame: &[u8]) -> Option<Tag> {
 }
 
 /// The complete reply to a flush.
-pub(crate) fn rflush(tag: Tag, head: &mut Vec<u8>) {
-    Reply::from(Rflush).encode(tag, head);
+pub(crate) fn rflush(tag: Tag) -> Vec<u8> {
+    let mut frame = Vec::with_capacity(HEADER);
+    Reply::from(Rflush).encode(tag, &mut frame);
+    frame
 }
 
 /// Whether a request is of the kind that the host may keep waiting: what goes to disk, and what is large.
@@ -261,6 +270,10 @@ fn may_wait(request: &Request<'_>) -> bool {
         Request::Read(t) => t.count as usize > LARGE,
         Request::Write(t) => t.data.0.len() > LARGE,
         Request::Setattr(t) => t.setattr.valid.contains(SetattrMask::SIZE),
+        Request::Setattrclunk(t) => t.setattr.valid.contains(SetattrMask::SIZE),
+        Request::Lopen(t) => t.flags.contains(OpenBits::TRUNC),
+        Request::Lcreate(t) => t.flags.contains(OpenBits::TRUNC),
+        Request::Ucreate(t) => t.flags.contains(OpenBits::TRUNC),
         _ => false,
     }
 }

@@ -33,12 +33,13 @@ impl<B: Backend> Session<B> {
             return Err(Errno::EINVAL);
         }
         let backend = self.backend(place);
+        let room = self.fids.room()?;
         let file = backend.open(&place.node, flags)?;
         let descriptor = match place.kind {
             FileKind::Fifo => Some(backend.donate(&file)?),
             kind => self.donation(backend, kind, &file, cx.version),
         };
-        claim.set_open(Open::new(file, flags.access));
+        claim.set_open(Open::new(room, file, flags.access));
         Ok(Answer { reply: Rlopen { qid: place.qid, iounit: IOUNIT }.into(), descriptor })
     }
 
@@ -67,15 +68,16 @@ impl<B: Backend> Session<B> {
         let exclusive = version.is_google() || new.flags.contains(OpenBits::EXCL);
         let flags = CreateFlags { open, exclusive };
         let owner = self.owner(&dir, new.uid, new.gid);
+        let room = (self.fids.room()?, self.fids.room()?);
         let backend = self.backend(&dir.place);
         let made = backend.create(&dir.place.node, new.name, flags, new.mode & 0o7777, owner);
         let (node, file, attr) = self.in_dir(&dir.place, version, made)?;
         let descriptor = self.donation(backend, attr.kind, &file, version);
         let export = dir.place.export;
-        let qid = self.exports.qids(export).of(&attr)?;
-        let place = self.fids.share_place(Place { export, node, kind: attr.kind, qid });
+        let place = Place::new(room.0, export, &self.exports, node, &attr)?;
+        let (qid, place) = (place.qid, self.fids.share_place(place));
         let link = Link { parent: dir.place.clone(), name: new.name.into() };
-        let fid = Fid::new(place, dir.user, Some(link)).opened(Open::new(file, open.access));
+        let fid = Fid::new(place, dir.user, Some(link)).opened(Open::new(room.1, file, open.access));
         self.fids.replace(new.fid, &dir, fid)?;
         Ok((qid, descriptor))
     }

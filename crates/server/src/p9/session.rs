@@ -20,14 +20,18 @@ impl<B: Backend> Session<B> {
     /// than offered one, and never gets a smaller message size: it would not look.
     pub(super) fn version<'b>(&self, t: Tversion<'b>, _: Cx<'b>) -> Result<Rversion<'b>> {
         let version = Version::parse(t.version.as_bytes()).ok_or(Errno::EINVAL)?;
+        let is_plain = t.version.as_bytes() == b"9P2000.L";
+        if t.msize < p9::MSIZE_MIN || (t.msize > p9::MESSAGE_MAX && !is_plain) {
+            return Err(Errno::EINVAL);
+        }
         if version > Version::HIGHEST {
             return Err(Errno::EAGAIN);
         }
-        let too_large = t.msize > p9::MESSAGE_MAX && version.is_google();
-        if t.msize < p9::MSIZE_MIN || too_large {
+        let msize = t.msize.min(p9::MESSAGE_MAX);
+        // The version is answered as it was written, leading zeros and all.
+        if p9::HEADER + 6 + t.version.as_bytes().len() > msize as usize {
             return Err(Errno::EINVAL);
         }
-        let msize = t.msize.min(p9::MESSAGE_MAX);
         let mut negotiated = self.negotiated.write().unwrap_or_else(PoisonError::into_inner);
         self.fids.clear();
         *negotiated = Negotiated { version, msize };
@@ -42,20 +46,23 @@ impl<B: Backend> Session<B> {
 
     /// Makes a fid stand for a place in an export: the root or what the attach name leads to. For this
     /// client it is a root.
-    pub(super) fn attach(&self, t: Tattach<'_>, _: Cx<'_>) -> Result<Rattach> {
+    pub(super) fn attach(&self, t: Tattach<'_>, cx: Cx<'_>) -> Result<Rattach> {
         if t.afid != p9::Fid::NONE || t.fid == p9::Fid::NONE {
             return Err(Errno::EINVAL);
         }
         let (export, path) = self.exports.find(t.aname.as_bytes())?;
-        let (backend, qids) = (self.exports.backend(export), self.exports.qids(export));
-        let (mut node, mut attr) = backend.attach()?;
-        let steps = (!path.is_empty()).then(|| path.split(|b| *b == b'/'));
-        for step in steps.into_iter().flatten() {
-            (node, attr) = backend.walk(&node, Name::new(step)?)?;
+        let steps = || path.split(|b| *b == b'/').filter(|_| !path.is_empty());
+        for step in steps() {
+            Name::new(step)?;
         }
-        let qid = qids.of(&attr)?;
-        let place = self.fids.share_place(Place { export, node, kind: attr.kind, qid });
-        self.fids.insert(t.fid, Fid::new(place, t.n_uname, None))?;
+        let room = self.fids.room()?;
+        let (node, attr) = self.exports.backend(export).attach()?;
+        let mut place = Place::new(room, export, &self.exports, node, &attr)?;
+        for step in steps() {
+            place = self.step(&place, Name::new(step)?, cx.version)?.0;
+        }
+        let qid = place.qid;
+        self.fids.insert(t.fid, Fid::new(self.fids.share_place(place), t.n_uname, None))?;
         Ok(Rattach { qid })
     }
 

@@ -8,7 +8,7 @@ use crate::export::HostSockets;
 
 impl<B: Backend> Session<B> {
     /// Connects to a unix socket of the host and hands the connection over.
-    pub(super) fn lconnect<'b>(&self, t: Tlconnect, _: Cx<'b>) -> Result<Answer<'b>> {
+    pub(super) fn lconnect<'b>(&self, t: Tlconnect, cx: Cx<'b>) -> Result<Answer<'b>> {
         let fid = self.fids.get(t.fid)?;
         let place = &fid.place;
         if place.kind != FileKind::Socket || self.is_removed(place)? {
@@ -17,13 +17,13 @@ impl<B: Backend> Session<B> {
         if self.policy(place).sockets == HostSockets::None {
             return Err(Errno::ECONNREFUSED);
         }
-        if !self.donates {
+        if !self.donates || !cx.version.is_google() {
             return Err(Errno::EOPNOTSUPP);
         }
         let kind = match t.flags {
-            0 => SocketKind::Stream,
-            1 => SocketKind::Datagram,
-            2 => SocketKind::SeqPacket,
+            Tlconnect::STREAM => SocketKind::Stream,
+            Tlconnect::DATAGRAM => SocketKind::Datagram,
+            Tlconnect::SEQPACKET => SocketKind::SeqPacket,
             // "Any kind" is a version's promise that no server keeps.
             _ => return Err(Errno::ENXIO),
         };

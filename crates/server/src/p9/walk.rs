@@ -3,7 +3,7 @@
 use gofer_vfs::{Attr, Backend, Errno, FileKind, Name, Result};
 use gofer_wire::codec::{List, ListBuf, Str};
 use gofer_wire::p9::{
-    self, FullStat, Qid, Rmultigetattr, Rwalk, Rwalkgetattr, Tmultigetattr, Twalk, Twalkgetattr,
+    self, FullStat, Qid, Rmultigetattr, Rwalk, Rwalkgetattr, Tmultigetattr, Twalk, Twalkgetattr, Version,
 };
 
 use super::attr::{stat, valid};
@@ -11,48 +11,52 @@ use super::fids::{Fid, Link, Place};
 use super::{Cx, Session};
 use crate::export::HostSockets;
 
-/// What a walk by name came to.
-struct Found {
-    attr: Attr,
-    export: usize,
+/// Where names lead.
+struct Walked<'b, B: Backend> {
+    fid: Fid<B>,
+    /// Its attributes, when there were names to follow.
+    attr: Option<Attr>,
+    qids: List<'b, Qid>,
 }
 
 impl<B: Backend> Session<B> {
     pub(super) fn walk<'b>(&self, t: Twalk<'_>, cx: Cx<'b>) -> Result<Rwalk<'b>> {
-        let (_, qids) = self.walk_to(t.fid, t.newfid, t.names, cx)?;
+        let Walked { fid, qids, .. } = self.follow(t.fid, t.newfid, t.names, 0, cx)?;
+        self.fids.insert(t.newfid, fid)?;
         Ok(Rwalk { qids })
     }
 
     pub(super) fn walkgetattr<'b>(&self, t: Twalkgetattr<'_>, cx: Cx<'b>) -> Result<Rwalkgetattr<'b>> {
-        let (last, qids) = self.walk_to(t.fid, t.newfid, t.names, cx)?;
-        let (attr, map) = match last {
-            Some(found) => (found.attr, self.exports.policy(found.export).ids),
-            None => {
-                let fid = self.fids.get(t.newfid)?;
-                (self.backend(&fid.place).getattr(&fid.place.node)?, self.policy(&fid.place).ids)
-            }
-        };
+        let more = FullStat::LEN - Qid::LEN;
+        let Walked { fid, attr, qids } = self.follow(t.fid, t.newfid, t.names, more, cx)?;
+        let attr = attr.map_or_else(|| self.backend(&fid.place).getattr(&fid.place.node), Ok)?;
+        let map = self.policy(&fid.place).ids;
+        self.fids.insert(t.newfid, fid)?;
         Ok(Rwalkgetattr { valid: valid(&attr), attr: stat(&attr, map), qids })
     }
 
-    /// Makes `newfid` stand for what the names lead to, or for the same place as `fid` when there are none.
-    /// On failure it stands for what it stood for before. Answers what the names came to.
-    fn walk_to<'b>(
+    /// Follows the names from `fid`; without any, the end is the same place. `newfid` is only looked at: the
+    /// caller makes it stand for the end when nothing can fail any more. The reply has `more` bytes besides
+    /// the qids.
+    fn follow<'b>(
         &self,
         fid: p9::Fid,
         newfid: p9::Fid,
         names: List<'_, Str<'_>>,
+        more: usize,
         cx: Cx<'b>,
-    ) -> Result<(Option<Found>, List<'b, Qid>)> {
+    ) -> Result<Walked<'b, B>> {
         let start = self.fids.get(fid)?;
+        for name in names.iter() {
+            Name::new(name.as_bytes())?;
+        }
         if newfid == p9::Fid::NONE {
             return Err(Errno::EINVAL);
         }
         if start.open().is_some() && (cx.version.is_google() || newfid == fid) {
             return Err(Errno::EBUSY);
         }
-        let reply = p9::HEADER + 2 + names.len() * Qid::LEN;
-        if reply > cx.msize as usize {
+        if p9::HEADER + 2 + more + names.len() * Qid::LEN > cx.msize as usize {
             return Err(Errno::ERANGE);
         }
         let mut qids = ListBuf::new(cx.scratch);
@@ -60,34 +64,35 @@ impl<B: Backend> Session<B> {
         let mut found = None;
         for name in names.iter() {
             let name = Name::new(name.as_bytes())?;
-            if place.kind != FileKind::Directory {
-                return Err(if cx.version.is_google() { Errno::EINVAL } else { Errno::ENOTDIR });
-            }
-            let export = place.export;
-            let (node, attr) = self.backend(&place).walk(&place.node, name)?;
-            if cx.version.is_google() && !self.shows(&place, attr.kind) {
-                return Err(Errno::EPERM);
-            }
-            let qid = self.exports.qids(export).of(&attr)?;
-            if !qids.push(&qid) {
+            let (next, attr) = self.step(&place, name, cx.version)?;
+            if !qids.push(&next.qid) {
                 return Err(Errno::ERANGE);
             }
-            let next = self.fids.share_place(Place { export, node, kind: attr.kind, qid });
-            let parent = std::mem::replace(&mut place, next);
-            if let Some((_, Link { parent: passed, .. })) =
-                found.replace((attr, Link { parent, name: name.into() }))
-            {
+            let parent = std::mem::replace(&mut place, self.fids.share_place(next));
+            let link = Link { parent, name: name.into() };
+            if let Some((_, Link { parent: passed, .. })) = found.replace((attr, link)) {
                 self.fids.release_place(passed);
             }
         }
-        let export = place.export;
-        let (last, fid) = match found {
-            Some((attr, link)) => (Some(Found { attr, export }), Fid::new(place, start.user, Some(link))),
+        let (attr, fid) = match found {
+            Some((attr, link)) => (Some(attr), Fid::new(place, start.user, Some(link))),
             None => (None, start.unopened()),
         };
-        drop(start);
-        self.fids.insert(newfid, fid)?;
-        Ok((last, qids.finish()))
+        Ok(Walked { fid, attr, qids: qids.finish() })
+    }
+
+    /// One step down from a place, if this client may make it.
+    pub(super) fn step(&self, from: &Place<B>, name: Name<'_>, version: Version) -> Result<(Place<B>, Attr)> {
+        if from.kind != FileKind::Directory {
+            return Err(if version.is_google() { Errno::EINVAL } else { Errno::ENOTDIR });
+        }
+        let export = from.export;
+        let room = self.fids.room()?;
+        let (node, attr) = self.backend(from).walk(&from.node, name)?;
+        if version.is_google() && !self.shows(from, attr.kind) {
+            return Err(Errno::EPERM);
+        }
+        Ok((Place::new(room, export, &self.exports, node, &attr)?, attr))
     }
 
     /// Whether a Google client may walk to a file of this kind. It would take it for something to open.
@@ -109,20 +114,24 @@ impl<B: Backend> Session<B> {
             Name::new(name.as_bytes())?;
         }
         let start = self.fids.get(t.fid)?;
-        let (backend, qids) = (self.backend(&start.place), self.exports.qids(start.place.export));
+        let (backend, export) = (self.backend(&start.place), start.place.export);
         let map = self.policy(&start.place).ids;
         let room = (cx.msize as usize - p9::HEADER - 2) / FullStat::LEN;
         let mut stats = ListBuf::new(cx.scratch);
         let mut push = |attr: &Attr| -> Result<bool> {
-            let full = FullStat { qid: qids.of(attr)?, valid: valid(attr), attr: stat(attr, map) };
+            let full = FullStat {
+                qid: self.exports.qid(export, attr.id, attr.kind)?,
+                valid: valid(attr),
+                attr: stat(attr, map),
+            };
             Ok(stats.push(&full) && stats.len() < room && attr.kind == FileKind::Directory)
         };
-        let mut more = if own { push(&backend.getattr(&start.place.node)?)? } else { true };
-        let mut below = None;
         let mut names = t.names.iter().skip(usize::from(own)).peekable();
-        if more && names.peek().is_some() && start.place.kind != FileKind::Directory {
+        if names.peek().is_some() && start.place.kind != FileKind::Directory {
             return Err(Errno::ENOTDIR);
         }
+        let mut more = if own { push(&backend.getattr(&start.place.node)?)? } else { true };
+        let mut below = None;
         while let (true, Some(name)) = (more, names.next()) {
             let dir = below.as_ref().unwrap_or(&start.place.node);
             let name = Name::new(name.as_bytes())?;
