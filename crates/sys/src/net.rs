@@ -510,6 +510,39 @@ mod tests {
     }
 
     #[test]
+    fn packets_carry_one_descriptor_each_and_never_wait() {
+        let (ours, theirs) = packet_pair().unwrap();
+        shutdown_input(ours.as_fd());
+        assert!(matches!(recv_descriptor(theirs.as_fd()), Ok(None)), "nothing is there");
+        let mut sent = 0;
+        let refused = loop {
+            match send_descriptor(ours.as_fd(), ours.as_fd()) {
+                Ok(()) => sent += 1,
+                Err(errno) => break errno,
+            }
+        };
+        assert_eq!(refused, Errno::EAGAIN, "nobody takes them");
+        for _ in 0..sent {
+            assert!(recv_descriptor(theirs.as_fd()).unwrap().is_some());
+        }
+        assert!(matches!(recv_descriptor(theirs.as_fd()), Ok(None)), "one for each that was sent");
+        assert_eq!(send_descriptor(theirs.as_fd(), ours.as_fd()), Err(Errno::EPIPE), "not taken here");
+
+        let (ours, theirs) = packet_pair().unwrap();
+        send(ours.as_fd(), b"x", b"", Some(ours.as_fd())).unwrap();
+        assert!(matches!(recv_descriptor(theirs.as_fd()), Err(Errno::EPROTO)), "it carries bytes");
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        let rights = [ours.as_fd(), theirs.as_fd()];
+        control.push(SendAncillaryMessage::ScmRights(&rights));
+        rustix::net::sendmsg(&ours, &[], &mut control, SendFlags::empty()).unwrap();
+        assert!(matches!(recv_descriptor(theirs.as_fd()), Err(Errno::EPROTO)), "it carries two");
+        drop(ours);
+        assert!(matches!(recv_descriptor(theirs.as_fd()), Ok(None)), "the other end is gone");
+        assert_eq!(send_descriptor(theirs.as_fd(), theirs.as_fd()), Err(Errno::EPIPE));
+    }
+
+    #[test]
     fn a_raised_latch_ends_accept() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("s");

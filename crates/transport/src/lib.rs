@@ -7,8 +7,10 @@
 //! | [`socket`] | [`Socket`]: a connected unix, TCP or vsock stream |
 //! | [`memory`] | [`memory::pair`]: two ends in one process, for tests and embedding |
 //! | [`frames`] | [`Frames`]: a stream cut into frames |
+//! | [`flipcall`] | [`Channel`](flipcall::Channel): datagrams through memory shared with the client |
 
 pub mod address;
+pub mod flipcall;
 pub mod frames;
 pub mod listener;
 pub mod memory;

@@ -1,0 +1,90 @@
+//! [`Caller`]: the client's end.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+
+use gofer_sys::net;
+use gofer_sys::shm::{Reader, Window};
+use gofer_vfs::Errno;
+
+use super::handover::Side;
+use super::{Closer, End, GREETING, Line, Offer, Payload, Waiting};
+
+/// The client's end. Dropping it shuts the channel down.
+#[derive(Debug)]
+pub struct Caller {
+    line: Line,
+    side: OwnedFd,
+    greeted: bool,
+}
+
+impl Caller {
+    /// The end of a channel that a server offers. The server is not trusted either: its file must be such
+    /// that using the window cannot fail.
+    ///
+    /// # Errors
+    /// Those of [`Window::map`].
+    pub fn new(offer: Offer, waiting: Waiting) -> Result<Self, Errno> {
+        let Offer { file, offset, length, side } = offer;
+        let window = Window::map(file.as_fd(), offset, length)?;
+        Ok(Self { line: Line::new(window, Side::Client, waiting), side, greeted: false })
+    }
+
+    /// What shuts it down, when the server is gone for example.
+    pub fn closer(&self) -> Closer {
+        Closer(Arc::clone(&self.line.hand))
+    }
+
+    /// How long a request can be, in bytes.
+    pub fn capacity(&self) -> usize {
+        self.line.capacity()
+    }
+
+    /// Sends a request, `head` and then `payload`, and waits for the reply.
+    ///
+    /// # Errors
+    /// [`End`], after which there are no more replies, except for [`End::Unfit`].
+    pub fn call(&mut self, head: &[u8], payload: &[u8]) -> Result<Reply<'_>, End> {
+        if head.is_empty() {
+            // It would tell the server that no request follows.
+            return Err(End::Unfit);
+        }
+        if !self.greeted {
+            self.line.send(GREETING, Payload::Bytes(&[]))?;
+            self.line.receive_greeting()?;
+            self.greeted = true;
+        }
+        self.line.send(head, Payload::Bytes(payload))?;
+        let len = self.line.receive(self.capacity())?;
+        Ok(Reply { body: self.line.reader(len), side: self.side.as_fd() })
+    }
+}
+
+impl Drop for Caller {
+    fn drop(&mut self) {
+        self.line.hand.shut_down();
+    }
+}
+
+/// A reply.
+#[derive(Debug)]
+pub struct Reply<'c> {
+    body: Reader<'c>,
+    side: BorrowedFd<'c>,
+}
+
+impl<'c> Reply<'c> {
+    /// The datagram. Each byte can be read once.
+    pub fn body(&mut self) -> &mut Reader<'c> {
+        &mut self.body
+    }
+
+    /// The next of the descriptors that the reply announces; `None` when there is none. All that are
+    /// announced are to be taken, or a later reply gets them.
+    ///
+    /// # Errors
+    /// `EPROTO` when the server sent something else.
+    pub fn descriptor(&self) -> Result<Option<OwnedFd>, Errno> {
+        net::recv_descriptor(self.side)
+    }
+}
