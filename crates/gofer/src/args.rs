@@ -11,6 +11,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, ValueH
 use gofer_server::Limits;
 use serde::Deserialize;
 
+use crate::bench::{Operation, Place};
 use crate::report::{EXIT_CODES, Failure};
 
 /// Serves directories of this host to untrusted clients over 9P2000.L.
@@ -26,6 +27,9 @@ pub(crate) enum Command {
     /// Serve directories until told to end.
     #[command(after_help = EXIT_CODES, after_long_help = format!("{SERVE_NOTES}\n\n{EXIT_CODES}"))]
     Serve(Box<Settings>),
+    /// Measure a 9P server, beside others and beside what the machine allows.
+    #[command(after_help = EXIT_CODES, after_long_help = format!("{BENCH_NOTES}\n\n{EXIT_CODES}"))]
+    Bench(Box<Bench>),
     /// Print the completions of a shell.
     Completions {
         /// The shell.
@@ -68,6 +72,64 @@ Signals:
 TERM and INT end the server when the requests it has received are answered; a second one ends it at once. HUP \
 is ignored: configuration does not change after start.";
 
+/// What is said below the options of `gofer bench`.
+const BENCH_NOTES: &str = "\
+Servers:
+ADDR is unix:PATH or tcp:HOST:PORT. Behind it may stand ,aname=NAME (what to attach, instead of --aname), \
+,name=LABEL (for the table) and ,pid=N (whose CPU time and memory count; on a unix socket it is found out). A \
+directory of our own is made in what is attached, and removed at the end: the user must be able to write there.
+
+What is printed:
+Everybody takes turns in short slices. 'direct' makes the system calls of an operation without a server. 'null' \
+exchanges messages of the same sizes with a thread that does nothing for them: no server can be faster over a \
+unix socket. The last column divides the first server's rate by that of the row, slice by slice, and is the \
+median of that with the least and the most.";
+
+/// The options of `gofer bench`.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Bench {
+    /// The server to measure; without it, one of our own is started on a directory made for it.
+    #[arg(value_name = "ADDR[,OPTION=VALUE..]")]
+    pub(crate) addr: Option<Place>,
+
+    /// Another server to compare it with; may be repeated.
+    #[arg(long, value_name = "ADDR[,OPTION=VALUE..]")]
+    pub(crate) vs: Vec<Place>,
+
+    /// What to attach at servers whose address does not say it.
+    #[arg(long, value_name = "NAME", default_value = "/")]
+    pub(crate) aname: String,
+
+    /// Measure only these.
+    #[arg(long, value_name = "OPERATION", value_delimiter = ',')]
+    pub(crate) only: Option<Vec<Operation>>,
+
+    /// How many operations to have in flight, one measurement for each number.
+    #[arg(long, value_name = "N", value_delimiter = ',', default_value = "1,4,16")]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub(crate) in_flight: Vec<u16>,
+
+    /// How long to measure each.
+    #[arg(long, value_name = "N", default_value = "1", value_parser = seconds)]
+    pub(crate) seconds: f64,
+
+    /// Print JSON instead of a table.
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Draw the rates into this file, too.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) svg: Option<PathBuf>,
+}
+
+/// A time that is neither too short for a slice nor forgotten.
+fn seconds(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(seconds) if (0.01..=600.0).contains(&seconds) => Ok(seconds),
+        _ => Err("write a number of seconds from 0.01 to 600".to_owned()),
+    }
+}
+
 /// The options of `gofer serve`, wherever they were written; `None` where they were not.
 #[derive(clap::Args, Debug, Default, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
@@ -108,7 +170,7 @@ pub(crate) struct Settings {
     pub(crate) ready_fd: Option<u32>,
 
     /// Fids a connection may hold.
-    #[arg(help = format!("Fids a connection may hold [default: {}, or a fourth of the open files]", Limits::default().fids))]
+    #[arg(help = format!("Fids a connection may hold [default: {}]", Limits::default().fids))]
     #[arg(long, value_name = "N", env = "GOFER_MAX_FIDS", hide_env = true)]
     pub(crate) max_fids: Option<NonZeroU32>,
 

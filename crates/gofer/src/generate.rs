@@ -1,7 +1,7 @@
 //! Completions and manual pages, from the definition of the command line.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::path::Path;
 
 use clap::CommandFactory;
@@ -9,7 +9,7 @@ use clap_complete::Shell;
 use clap_mangen::Man;
 
 use crate::args::Args;
-use crate::report::{Failure, errno};
+use crate::report::{Failure, errno, print};
 
 /// Prints the completions of a shell.
 pub(crate) fn completions(shell: Shell) -> Result<(), Failure> {
@@ -47,17 +47,6 @@ fn pages() -> io::Result<Vec<(String, Vec<u8>)>> {
         Ok((man.get_filename(), page))
     })
     .collect()
-}
-
-/// Writes to standard output. A reader that has seen enough is no failure.
-fn print(bytes: &[u8]) -> Result<(), Failure> {
-    let mut out = io::stdout();
-    match out.write_all(bytes).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::running(format!("cannot write to standard output: {}; redirect it", errno(&error))))
-        }
-        _ => Ok(()),
-    }
 }
 
 #[cfg(test)]
@@ -100,11 +89,14 @@ mod tests {
     fn every_option_is_in_the_manual() {
         let pages = pages().unwrap();
         let names: Vec<_> = pages.iter().map(|(name, _)| name.as_str()).collect();
-        assert_eq!(names, ["gofer.1", "gofer-serve.1", "gofer-completions.1", "gofer-man.1"]);
-        let serve = String::from_utf8(pages[1].1.clone()).unwrap().replace('\\', "");
+        let expected = ["gofer.1", "gofer-serve.1", "gofer-bench.1", "gofer-completions.1", "gofer-man.1"];
+        assert_eq!(names, expected);
+        let text = |page: &(String, Vec<u8>)| String::from_utf8(page.1.clone()).unwrap().replace('\\', "");
+        let all: String = pages.iter().map(text).collect();
         for option in options() {
-            assert!(serve.contains(&format!("--{option}fR")), "{option}");
+            assert!(all.contains(&format!("--{option}fR")), "{option}");
         }
+        let serve = text(&pages[1]);
         assert!(serve.contains("GOFER_MAX_FIDS") && serve.contains("could not start"), "the notes below");
     }
 }

@@ -1,7 +1,8 @@
-//! `gofer`: serves directories of this host to untrusted clients over 9P2000.L.
+//! `gofer`: serves directories of this host to untrusted clients over 9P2000.L, and measures who does.
 
 mod args;
 mod banner;
+mod bench;
 mod config;
 mod export;
 mod generate;
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
 fn run(args: Args) -> Result<(), Failure> {
     match args.command {
         Command::Serve(settings) => serve::run(*settings),
+        Command::Bench(bench) => bench::run(&bench),
         Command::Completions { shell } => generate::completions(shell),
         Command::Man { dir } => generate::man(dir.as_deref()),
     }

@@ -1,7 +1,7 @@
 //! What is said to the person who started the program when it cannot go on, and the exit code for it.
 
 use std::fmt;
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
@@ -80,6 +80,17 @@ impl From<clap::Error> for Failure {
 /// The errno of a failed library call.
 pub(crate) fn errno(error: &io::Error) -> Errno {
     error.raw_os_error().map_or(Errno::EIO, Errno::from_host)
+}
+
+/// Writes to standard output. A reader that has seen enough is no failure.
+pub(crate) fn print(bytes: &[u8]) -> Result<(), Failure> {
+    let mut out = io::stdout();
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::running(format!("cannot write to standard output: {}; redirect it", errno(&error))))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Whether what goes to standard error may be coloured: a terminal shows it and <https://no-color.org> does

@@ -1,0 +1,149 @@
+//! What a server takes when it does nothing: memory, descriptors and threads; and how soon it is there.
+
+use std::time::Duration;
+
+use gofer_wire::p9::{Fid, Request, Tclunk, Twalk, Version};
+use serde::Serialize;
+
+use super::client::{Failed, Names, ROOT};
+use super::operation::Operation;
+use super::server::{Scratch, Server};
+use super::stats::Spread;
+use super::tree::{self, Tree};
+use crate::report::Failure;
+
+/// Fids to walk.
+const FIDS: u32 = 20_000;
+/// Connections to open.
+const CONNECTIONS: u32 = 1_000;
+/// Servers to start.
+const STARTS: u32 = 7;
+
+/// A number that is not a rate.
+#[derive(Debug, Serialize)]
+pub(super) struct Figure {
+    pub(super) figure: String,
+    pub(super) server: String,
+    pub(super) value: f64,
+    pub(super) unit: &'static str,
+}
+
+/// Figures of one server.
+struct Figures<'a> {
+    server: &'a Server,
+    all: Vec<Figure>,
+}
+
+impl Figures<'_> {
+    fn push(&mut self, figure: &str, value: Option<f64>, unit: &'static str) {
+        let (figure, server) = (figure.to_owned(), self.server.label.clone());
+        self.all.extend(value.map(|value| Figure { figure, server, value, unit }));
+    }
+
+    /// A difference for one of `count`.
+    fn each(
+        &mut self,
+        figure: &str,
+        before: Option<u64>,
+        after: Option<u64>,
+        count: u32,
+        unit: &'static str,
+    ) {
+        let each = |(before, after): (u64, u64)| (after as f64 - before as f64) / f64::from(count);
+        self.push(figure, before.zip(after).map(each), unit);
+    }
+}
+
+/// Starts our server a few times. The median of the time to the first attach, and the memory after it.
+pub(super) fn start(figures: &mut Vec<Figure>) -> Result<(), Failure> {
+    let (mut times, mut sizes, mut own) = (Vec::new(), Vec::new(), Vec::new());
+    let kib = |bytes: u64| bytes as f64 / 1024.0;
+    for _ in 0..STARTS {
+        let scratch = Scratch::new("start")?;
+        let (server, took) = Server::start(scratch.path())?;
+        times.push(took.as_secs_f64() * 1e3);
+        sizes.extend(server.process.and_then(|process| process.rss()).map(kib));
+        own.extend(server.process.and_then(|process| process.anonymous()).map(kib));
+    }
+    for (figure, values, unit) in [
+        ("start to first attach", times, "ms"),
+        ("memory at start", sizes, "KiB"),
+        ("of which is no file's", own, "KiB"),
+    ] {
+        if let Some(spread) = Spread::of(values) {
+            let (figure, server) = (figure.to_owned(), "gofer".to_owned());
+            figures.push(Figure { figure, server, value: spread.median, unit });
+        }
+    }
+    Ok(())
+}
+
+/// Holds many of one kind at a server and looks at it before, meanwhile and after. Where it gives fewer, the
+/// figures are for those, and their number is one of them.
+pub(super) fn hold(
+    what: Operation,
+    server: &Server,
+    tree: &Tree,
+    into: &mut Vec<Figure>,
+) -> Result<(), Failed> {
+    let mut figures = Figures { server, all: Vec::new() };
+    match what {
+        Operation::Fids => fids(&mut figures, tree)?,
+        Operation::Connections => connections(&mut figures)?,
+        _ => {}
+    }
+    into.extend(figures.all);
+    Ok(())
+}
+
+fn fids(figures: &mut Figures<'_>, tree: &Tree) -> Result<(), Failed> {
+    const FIRST: u32 = 100;
+    let server = figures.server;
+    let mut client = server.attach(Version::BASE)?;
+    tree.walk(&mut client)?;
+    let rss = || server.process.and_then(|process| process.rss());
+    let descriptors = || server.process.and_then(|process| process.descriptors());
+    let (memory, held) = (rss(), descriptors());
+    let names = Names::new(&[&tree::small(0)]);
+    let mut count = 0;
+    while count < FIDS {
+        let walk = Twalk { fid: Tree::FID, newfid: Fid(FIRST + count), names: names.list() };
+        match client.ask(Request::Walk(walk)) {
+            Ok(_) => count += 1,
+            Err(Failed::Refused(..)) if count > 0 => break,
+            Err(failed) => return Err(failed),
+        }
+    }
+    figures.push("fids walked", Some(count.into()), "");
+    figures.each("memory of a walked fid", memory, rss(), count, "B");
+    figures.each("descriptors of a walked fid", held, descriptors(), count, "");
+    for fid in FIRST..FIRST + count {
+        client.ask(Tclunk { fid: Fid(fid) }.into())?;
+    }
+    figures.each("memory kept of a clunked fid", memory, rss(), count, "B");
+    client.ask(Tclunk { fid: ROOT }.into()).map(drop)
+}
+
+fn connections(figures: &mut Figures<'_>) -> Result<(), Failed> {
+    /// A server's threads may still be on their way.
+    const SETTLE: Duration = Duration::from_millis(100);
+    let server = figures.server;
+    let rss = || server.process.and_then(|process| process.rss());
+    let threads = || server.process.and_then(|process| process.threads());
+    let (memory, before) = (rss(), threads());
+    let mut clients = Vec::new();
+    for _ in 0..CONNECTIONS {
+        match server.attach(Version::BASE) {
+            Ok(client) => clients.push(client),
+            Err(_) if !clients.is_empty() => break,
+            Err(failed) => return Err(failed),
+        }
+    }
+    std::thread::sleep(SETTLE);
+    let count = u32::try_from(clients.len()).unwrap_or(u32::MAX);
+    figures.push("idle connections", Some(count.into()), "");
+    let kib = |bytes: Option<u64>| bytes.map(|bytes| bytes / 1024);
+    figures.each("memory of an idle connection", kib(memory), kib(rss()), count, "KiB");
+    figures.each("threads of an idle connection", before, threads(), count, "");
+    Ok(())
+}

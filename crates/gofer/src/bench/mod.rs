@@ -1,0 +1,316 @@
+//! `gofer bench`: what a 9P server can do, beside other servers and beside what the machine allows.
+//!
+//! All that are compared take turns, a slice each, so that what happens on the machine happens to all of them.
+//! Among them are two floors: the system calls of the operation without a server (`direct`), and messages of the
+//! same sizes exchanged with somebody who does nothing for them (`null`).
+//!
+//! | module | holds |
+//! |---|---|
+//! | `operation` | the operations, as chains of requests |
+//! | `tree` | the files they work on |
+//! | `client` `load` | the connection, and what keeps it busy |
+//! | `direct` `null` | the floors |
+//! | `server` `process` | what is measured, and what the system says of it |
+//! | `figures` | memory, descriptors, start |
+//! | `stats` `report` `plot` | numbers, table and JSON, picture |
+
+mod client;
+mod direct;
+mod figures;
+mod load;
+mod null;
+mod operation;
+mod plot;
+mod process;
+mod report;
+mod server;
+mod stats;
+mod tree;
+
+use std::fs::{self, File};
+use std::io::{self, IsTerminal, Write};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use clap::ValueEnum;
+use gofer_vfs::Errno;
+use gofer_wire::p9::{Fid, Version};
+
+use crate::args::Bench;
+use crate::report::{Failure, errno};
+use client::{Client, Failed, Names};
+use direct::Direct;
+use load::Load;
+pub(crate) use operation::Operation;
+use report::{Lane, Measured, Measurement, Outcome, Report};
+pub(crate) use server::Place;
+use server::{Scratch, Server};
+use stats::{Latencies, Slice};
+use tree::Tree;
+
+/// How often everybody gets a turn.
+const TURNS: u32 = 9;
+
+/// The names of the floors.
+const FLOORS: [&str; 2] = ["direct", "null"];
+
+/// A server, and what was made at it.
+struct Site {
+    server: Server,
+    client: Client,
+    tree: Tree,
+}
+
+/// Measures, and prints what came of it.
+pub(crate) fn run(bench: &Bench) -> Result<(), Failure> {
+    gofer_sys::process::raise_nofile().map_err(|errno| {
+        Failure::start(format!("cannot raise the limit of open files: {errno}; see ulimit -Hn"))
+    })?;
+    let wanted = match &bench.only {
+        Some(only) => only.as_slice(),
+        None => Operation::value_variants(),
+    };
+    let scratch = Scratch::new("local")?;
+    direct::fill(&scratch.tree(), wanted).map_err(|error| {
+        let place = scratch.tree();
+        Failure::start(format!(
+            "cannot write to {place:?}: {}; set TMPDIR to another directory",
+            errno(&error)
+        ))
+    })?;
+    let own = if bench.addr.is_none() { Some(Scratch::new("served")?) } else { None };
+    let mut sites = Vec::new();
+    let done = open_sites(bench, wanted, own.as_ref(), &mut sites)
+        .and_then(|()| measure_all(bench, wanted, &scratch.tree(), &sites));
+    let removed = sites
+        .iter_mut()
+        .map(|site| site.tree.remove(&mut site.client).map_err(|failed| site.server.failure(&failed)));
+    let removed: Vec<_> = removed.collect();
+    let report = done?;
+    removed.into_iter().collect::<Result<(), _>>()?;
+    publish(bench, &report)
+}
+
+/// Starts or finds the servers, and makes what is needed at each.
+fn open_sites(
+    bench: &Bench,
+    wanted: &[Operation],
+    own: Option<&Scratch>,
+    sites: &mut Vec<Site>,
+) -> Result<(), Failure> {
+    let ours = own.map(|own| Server::start(own.path()).map(|(server, _)| server)).transpose()?;
+    let found = bench.addr.iter().chain(&bench.vs).map(|place| Server::at(place, &bench.aname));
+    let slots = bench.in_flight.iter().copied().max().unwrap_or(1);
+    for mut server in ours.into_iter().chain(found) {
+        let mut client = server.attach(Version::BASE).map_err(|failed| server.failure(&failed))?;
+        server.find_process(&client);
+        match Tree::make(&mut client, wanted, slots) {
+            Ok(tree) => sites.push(Site { server, client, tree }),
+            Err((mut tree, failed)) => {
+                // The first failure is the one to tell.
+                let _ = tree.remove(&mut client);
+                return Err(server.failure(&failed));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn measure_all(bench: &Bench, wanted: &[Operation], local: &Path, sites: &[Site]) -> Result<Report, Failure> {
+    let slice = Duration::from_secs_f64(bench.seconds / f64::from(TURNS));
+    let mut report = Report::new(bench.seconds);
+    for &operation in wanted {
+        let in_flight = if operation == Operation::Donated { &[1][..] } else { &bench.in_flight };
+        match operation {
+            Operation::Start if bench.addr.is_none() => figures::start(&mut report.figures)?,
+            Operation::Start => {}
+            Operation::Fids | Operation::Connections => {
+                progress(&operation.name());
+                for Site { server, tree, .. } in sites {
+                    figures::hold(operation, server, tree, &mut report.figures)
+                        .map_err(|failed| server.failure(&failed))?;
+                }
+            }
+            _ => {
+                for &in_flight in in_flight {
+                    progress(&format!("{} x{in_flight}", operation.name()));
+                    report.measurements.push(measure(operation, in_flight, slice, local, sites)?);
+                }
+            }
+        }
+    }
+    Ok(report)
+}
+
+/// What is being measured, for somebody who waits at a terminal.
+fn progress(what: &str) {
+    if io::stderr().is_terminal() {
+        // Nobody waits where it cannot be written.
+        let _ = writeln!(io::stderr(), "{what}");
+    }
+}
+
+/// Somebody who takes turns.
+struct Runner<'a> {
+    name: String,
+    server: Option<&'a Server>,
+    /// Or why there is none.
+    turn: Result<Turn, String>,
+    latencies: Latencies,
+    slices: Vec<Slice>,
+}
+
+/// One slice of work; says how often the operation was done.
+type Turn = Box<dyn FnMut(Duration, &mut Latencies) -> Result<u64, Failed>>;
+
+impl<'a> Runner<'a> {
+    fn new(name: &str, server: Option<&'a Server>, turn: Result<Turn, Failed>) -> Result<Self, Failure> {
+        let turn = match turn {
+            Ok(turn) => Ok(turn),
+            Err(failed @ Failed::Refused(..)) => Err(failed.to_string()),
+            Err(failed) => return Err(lost(name, server, &failed)),
+        };
+        Ok(Self { name: name.to_owned(), server, turn, latencies: Latencies::new(), slices: Vec::new() })
+    }
+
+    /// Takes a turn of this length. One that is refused is the last.
+    fn run(&mut self, length: Duration) -> Result<(), Failure> {
+        let Ok(turn) = &mut self.turn else { return Ok(()) };
+        let process = self.server.and_then(|server| server.process);
+        let before = process.and_then(|process| process.cpu());
+        let start = Instant::now();
+        match turn(length, &mut self.latencies) {
+            Ok(operations) => {
+                let took = start.elapsed();
+                let after = process.and_then(|process| process.cpu());
+                let cpu = before.zip(after).map(|(before, after)| after.since(&before));
+                self.slices.push(Slice { operations, took, cpu });
+                Ok(())
+            }
+            Err(failed @ Failed::Refused(..)) => {
+                self.turn = Err(failed.to_string());
+                Ok(())
+            }
+            Err(failed) => Err(lost(&self.name, self.server, &failed)),
+        }
+    }
+
+    /// A turn that does not count.
+    fn warm_up(&mut self, length: Duration) -> Result<(), Failure> {
+        self.run(length)?;
+        (self.latencies, self.slices) = (Latencies::new(), Vec::new());
+        Ok(())
+    }
+}
+
+fn lost(name: &str, server: Option<&Server>, failed: &Failed) -> Failure {
+    match server {
+        Some(server) => server.failure(failed),
+        None => Failure::running(format!("the floor \"{name}\" cannot be measured: {failed}; try again")),
+    }
+}
+
+/// Measures an operation, everybody in turns.
+fn measure(
+    operation: Operation,
+    in_flight: u16,
+    slice: Duration,
+    local: &Path,
+    sites: &[Site],
+) -> Result<Measurement, Failure> {
+    let mut runners = Vec::new();
+    let mut null = None;
+    for Site { server, tree, .. } in sites {
+        let turn = if operation == Operation::Donated {
+            donated(server, tree)
+        } else {
+            chain(operation, in_flight, server, tree, &mut null)
+        };
+        runners.push(Runner::new(&server.label, Some(server), turn)?);
+    }
+    runners.push(Runner::new(FLOORS[0], None, direct(operation, local))?);
+    if let Some(null) = null {
+        runners.push(Runner::new(FLOORS[1], None, Ok(null))?);
+    }
+    for runner in &mut runners {
+        runner.warm_up(slice / 4)?;
+    }
+    for _ in 0..TURNS {
+        for runner in &mut runners {
+            runner.run(slice)?;
+        }
+    }
+    let first: Vec<Slice> = runners.first().map(|runner| runner.slices.clone()).unwrap_or_default();
+    let lanes = runners.into_iter().enumerate().map(|(number, runner)| {
+        let first = if number == 0 { &[][..] } else { &first };
+        let outcome = match runner.turn {
+            Ok(_) => Outcome::Measured(Measured::new(operation, &runner.latencies, &runner.slices, first)),
+            Err(refused) => Outcome::Refused { refused },
+        };
+        Lane { name: runner.name, outcome }
+    });
+    Ok(Measurement { operation, in_flight, lanes: lanes.collect() })
+}
+
+/// An operation at a server; and at nobody's, with the replies of the first server that has it.
+fn chain(
+    operation: Operation,
+    in_flight: u16,
+    server: &Server,
+    tree: &Tree,
+    null: &mut Option<Turn>,
+) -> Result<Turn, Failed> {
+    let mut client = server.attach(Version::BASE)?;
+    tree.walk(&mut client)?;
+    let mut load = Load::new(client, operation, in_flight)?;
+    if null.is_none() {
+        let script = load.script()?;
+        let client = null::serve(&script, in_flight).map_err(|errno| Failed::Lost(errno.to_string()))?;
+        let mut floor = load.like(client);
+        *null = Some(Box::new(move |length, into| floor.run(length, into)));
+    }
+    Ok(Box::new(move |length, into| load.run(length, into)))
+}
+
+/// An operation without a server.
+fn direct(operation: Operation, local: &Path) -> Result<Turn, Failed> {
+    let lost = |errno: Errno| Failed::Lost(errno.to_string());
+    if operation == Operation::Donated {
+        let file = File::open(local.join(tree::small(0))).map_err(|error| lost(errno(&error)))?;
+        return Ok(reading(file));
+    }
+    let mut direct = Direct::new(local, operation).map_err(lost)?;
+    Ok(Box::new(move |length, into| direct.run(length, into).map_err(lost)))
+}
+
+/// Reading by a descriptor that a server gave away.
+fn donated(server: &Server, tree: &Tree) -> Result<Turn, Failed> {
+    const DONATED: Fid = Fid(2);
+    let mut client = server.attach(Version::HIGHEST)?;
+    tree.walk(&mut client)?;
+    client.walk(Tree::FID, DONATED, &Names::new(&[&tree::small(0)]))?;
+    client.open_for_descriptor(DONATED).map(|descriptor| reading(File::from(descriptor)))
+}
+
+fn reading(file: File) -> Turn {
+    let lost = |error: io::Error| Failed::Lost(errno(&error).to_string());
+    Box::new(move |length, into| direct::read_small(&file, length, into).map_err(lost))
+}
+
+/// Prints the report, and writes the picture.
+fn publish(bench: &Bench, report: &Report) -> Result<(), Failure> {
+    if let Some(path) = &bench.svg {
+        fs::write(path, plot::svg(report)).map_err(|error| {
+            Failure::running(format!("cannot write {path:?}: {}; choose another file", errno(&error)))
+        })?;
+    }
+    let text = if bench.json {
+        let json = serde_json::to_string_pretty(report);
+        let json =
+            json.map_err(|error| Failure::running(format!("cannot write JSON: {error}; leave --json out")))?;
+        json + "\n"
+    } else {
+        report.text()
+    };
+    crate::report::print(text.as_bytes())
+}
