@@ -83,6 +83,26 @@ fn echo(channel: &mut Channel) -> Result<(), End> {
     request.reply(&mut head, Payload::Bytes(&rest))
 }
 
+/// Tells threads of a scope to end, also when the test fails.
+struct Done(AtomicBool);
+
+impl Done {
+    fn is_so(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Is so when what is returned is dropped.
+    fn after(&self) -> impl Drop + '_ {
+        struct After<'a>(&'a Done);
+        impl Drop for After<'_> {
+            fn drop(&mut self) {
+                self.0.0.store(true, Ordering::Relaxed);
+            }
+        }
+        After(self)
+    }
+}
+
 /// A client that does with the window what it likes.
 struct Raw {
     window: Window,
@@ -382,7 +402,7 @@ fn a_request_that_changes_is_read_once() {
 #[test]
 fn bytes_that_change_all_the_time_do_no_harm() {
     let (raw, echo) = Raw::greeted();
-    let done = AtomicBool::new(false);
+    let done = Done(AtomicBool::new(false));
     thread::scope(|scope| {
         scope.spawn(|| {
             for n in (0..=255).cycle() {
@@ -390,15 +410,15 @@ fn bytes_that_change_all_the_time_do_no_harm() {
                 if n % 16 != 0 {
                     // Mostly what is allowed, and never nothing.
                     raw.length().store(u32::from(n) * 2 + 1, Ordering::Relaxed);
-                } else if done.load(Ordering::Relaxed) {
+                } else if done.is_so() {
                     return;
                 }
             }
         });
+        let _after = done.after();
         for _ in 0..20_000 {
             assert_eq!(raw.pass(), CLIENT);
         }
-        done.store(true, Ordering::Relaxed);
     });
     assert_eq!(echo.close(), End::Closed);
 }
@@ -408,13 +428,13 @@ fn bytes_that_change_all_the_time_do_no_harm() {
 fn a_window_of_noise_ends_in_time() {
     for seed in 1..=8u32 {
         let (raw, echo) = Raw::greeted();
-        let done = AtomicBool::new(false);
+        let done = Done(AtomicBool::new(false));
         thread::scope(|scope| {
             for thread in 0..2 {
                 let (raw, done) = (&raw, &done);
                 scope.spawn(move || {
                     let mut noise = seed * 2 + thread;
-                    while !done.load(Ordering::Relaxed) {
+                    while !done.is_so() {
                         noise = noise.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
                         let word = noise.to_ne_bytes();
                         raw.window.copy_in((noise >> 20) as usize * 4, &word).unwrap();
@@ -424,8 +444,8 @@ fn a_window_of_noise_ends_in_time() {
                     }
                 });
             }
+            let _after = done.after();
             let end = echo.close();
-            done.store(true, Ordering::Relaxed);
             assert!(matches!(end, End::Closed | End::Violation(_) | End::Finished), "{end:?}");
         });
     }
@@ -436,17 +456,17 @@ fn a_window_of_noise_ends_in_time() {
 fn a_state_that_flickers_keeps_nobody_from_ending() {
     let (raw, echo) = Raw::greeted();
     let closer = echo.closer.clone();
-    let done = AtomicBool::new(false);
+    let done = Done(AtomicBool::new(false));
     thread::scope(|scope| {
         scope.spawn(|| {
-            while !done.load(Ordering::Relaxed) {
+            while !done.is_so() {
                 raw.word().store(SERVER, Ordering::Relaxed);
                 raw.word().store(CLIENT, Ordering::Relaxed);
             }
         });
+        let _after = done.after();
         closer.close();
         assert!(matches!(echo.end(), End::Closed | End::Violation(_)));
-        done.store(true, Ordering::Relaxed);
     });
 }
 

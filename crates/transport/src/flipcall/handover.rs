@@ -40,6 +40,20 @@ pub(crate) trait Atomic {
     fn compare_exchange(&self, old: u32, new: u32, done: Ordering, failed: Ordering) -> Result<u32, u32>;
 }
 
+/// What a server does with what it received; kept apart from the word, so that the end can wait for a reply.
+///
+/// ```text
+///         take              pass
+/// idle ---------> busy ------------> idle
+///   |              |
+///   +--- retire ---+--> retired, for good: shut down at once, or by the pass that ends being busy
+/// ```
+mod progress {
+    pub(super) const IDLE: u32 = 0;
+    pub(super) const BUSY: u32 = 1;
+    pub(super) const RETIRED: u32 = 2;
+}
+
 /// What a hand-over stands on: a word that both ends see, and the kernel's way to wait for it.
 pub(crate) trait Ground {
     type Atomic: Atomic;
@@ -82,13 +96,14 @@ pub(crate) struct Handover<G: Ground> {
     theirs: u32,
     /// Not 0 once nothing more is to be done here, whatever the word says.
     dead: G::Atomic,
+    progress: G::Atomic,
 }
 
 impl<G: Ground> Handover<G> {
     pub(crate) fn new(ground: G, side: Side) -> Self {
-        let dead = ground.private();
+        let (dead, progress) = (ground.private(), ground.private());
         let ours = side.owns();
-        Self { ground, ours, theirs: 1 - ours, dead }
+        Self { ground, ours, theirs: 1 - ours, dead, progress }
     }
 
     pub(crate) fn ground(&self) -> &G {
@@ -142,6 +157,33 @@ impl<G: Ground> Handover<G> {
                 Ok(())
             }
             Err(now) => Err(self.refuse(now)),
+        }
+    }
+
+    /// Begins to work on what was received. From here to [`answered`](Self::answered) it is not retired.
+    pub(crate) fn take(&self) -> Result<(), End> {
+        if self.advance(progress::IDLE, progress::BUSY) {
+            return Ok(());
+        }
+        self.shut_down();
+        Err(End::Closed)
+    }
+
+    /// What was received is answered.
+    pub(crate) fn answered(&self) {
+        if !self.advance(progress::BUSY, progress::IDLE) {
+            self.shut_down();
+        }
+    }
+
+    fn advance(&self, from: u32, to: u32) -> bool {
+        self.progress.compare_exchange(from, to, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+
+    /// Shuts down as soon as nothing is being worked on. Any thread may do so, more than once.
+    pub(crate) fn retire(&self) {
+        if self.progress.swap(progress::RETIRED, Ordering::Relaxed) == progress::IDLE {
+            self.shut_down();
         }
     }
 
@@ -239,6 +281,30 @@ mod tests {
             assert!(matches!(server.pass(), Err(End::Violation(_))), "{state}");
             assert_eq!(server.ground.state.load(Ordering::Relaxed), SHUT);
         }
+    }
+
+    #[test]
+    fn what_is_retired_ends_after_its_reply() {
+        let idle = server(1);
+        idle.retire();
+        assert_eq!(idle.ground.state.load(Ordering::Relaxed), SHUT, "at once");
+        assert_eq!(idle.wait(&mut Patience::none()), Err(End::Closed));
+
+        let busy = server(1);
+        busy.take().unwrap();
+        busy.retire();
+        busy.retire();
+        assert_eq!(busy.pass(), Ok(()), "the reply goes out");
+        assert_eq!(busy.ground.state.load(Ordering::Relaxed), 0);
+        busy.answered();
+        assert_eq!(busy.ground.state.load(Ordering::Relaxed), SHUT);
+
+        let between = server(1);
+        between.take().unwrap();
+        between.answered();
+        assert_eq!(between.ground.state.load(Ordering::Relaxed), 1, "nobody retires it");
+        between.retire();
+        assert_eq!(between.take(), Err(End::Closed));
     }
 
     #[test]

@@ -121,6 +121,11 @@ impl Closer {
     pub fn close(&self) {
         self.0.shut_down();
     }
+
+    /// As [`close`](Self::close), but a server's channel first answers the request that it has received.
+    pub fn retire(&self) {
+        self.0.retire();
+    }
 }
 
 impl Atomic for AtomicU32 {
@@ -302,6 +307,7 @@ impl Channel {
             self.finished = true;
             return Err(End::Finished);
         }
+        self.line.hand.take()?;
         let body = self.line.reader(len);
         Ok(Request { channel: self, body, queued: 0, replied: false })
     }
@@ -362,6 +368,7 @@ impl<'c> Request<'c> {
             None => return Err(End::Unfit),
         }
         self.channel.line.send(head, payload)?;
+        self.channel.line.hand.answered();
         self.replied = true;
         Ok(())
     }

@@ -98,13 +98,31 @@ struct Awake;
 
 impl Awake {
     fn enter(most: u32) -> Option<Self> {
-        let enter = |awake: u32| (awake < most).then_some(awake + 1);
-        AWAKE.fetch_update(Ordering::Relaxed, Ordering::Relaxed, enter).is_ok().then_some(Self)
+        let enter = |awake: u32| (awake < most).then(|| awake + 1);
+        // Lazily: a permission that was not given must not be given back.
+        AWAKE.fetch_update(Ordering::Relaxed, Ordering::Relaxed, enter).is_ok().then(|| Self)
     }
 }
 
 impl Drop for Awake {
     fn drop(&mut self) {
         AWAKE.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Refusals were counted as permissions given back, until everybody was refused or the count overflowed.
+    #[test]
+    fn a_permission_that_is_refused_is_not_given_back() {
+        let first = Awake::enter(u32::MAX).unwrap();
+        for _ in 0..3 {
+            assert!(Awake::enter(0).is_none());
+        }
+        assert!(AWAKE.load(Ordering::Relaxed) >= 1);
+        drop(first);
+        assert!(AWAKE.load(Ordering::Relaxed) < u32::MAX / 2);
     }
 }
