@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gofer_sys::net::recv_with_descriptor;
+use gofer_transport::flipcall::{Caller, Offer, Waiting};
 use gofer_transport::{Socket, Stream, memory};
 use gofer_vfs::{Errno, Name, PeerGid, PeerUid, Result};
 use gofer_wire::p9::*;
@@ -148,6 +149,8 @@ pub struct Client {
     record: Arc<Record>,
     /// The start of a reply, and its descriptor.
     begun: (Vec<u8>, Option<OwnedFd>),
+    /// What requests go through that wait for their reply, in place of the stream.
+    channel: Option<Caller>,
 }
 
 impl Client {
@@ -161,7 +164,31 @@ impl Client {
             fid: ROOT.0,
             record: Arc::default(),
             begun: (Vec::new(), None),
+            channel: None,
         }
+    }
+
+    /// Both descriptors of a channel.
+    ///
+    /// # Errors
+    /// That of the Rlerror.
+    pub fn channel(&mut self, id: u32) -> Result<Offer> {
+        let memory = self.call(Tchannel { id, control: 0 })?;
+        let Rchannel { offset, length } = memory.channel();
+        let side = self.call(Tchannel { id, control: 1 })?;
+        assert_eq!(side.channel(), memory.channel(), "one channel is in one place");
+        let descriptor = |answer: Answer| answer.descriptor.expect("a descriptor with an Rchannel");
+        Ok(Offer { file: descriptor(memory), offset, length, side: descriptor(side) })
+    }
+
+    /// From now on requests that wait for their reply go through channel 0.
+    ///
+    /// # Errors
+    /// As for [`channel`](Self::channel).
+    pub fn use_channel(&mut self) -> Result<()> {
+        let offer = self.channel(0)?;
+        self.channel = Some(Caller::new(offer, Waiting::default())?);
+        Ok(())
     }
 
     /// Writes what is asked and answered into `record`.
@@ -268,11 +295,9 @@ impl Client {
     /// That of the Rlerror; `ECONNRESET` when the connection is over.
     pub fn call<'a>(&mut self, request: impl Into<Request<'a>>) -> Result<Answer> {
         let request = request.into();
-        self.tag = (self.tag + 1) % 1000;
-        let tag = Tag(self.tag);
-        self.send(tag, request).map_err(|_| Errno::ECONNRESET)?;
-        let answer = self.recv()?;
-        assert_eq!(answer.tag(), tag, "the tag of {}", answer.reply().name());
+        let mut head = Vec::new();
+        let payload = request.encode(Tag(0), &mut head);
+        let answer = self.exchange(request.number(), &head[HEADER..], payload)?;
         self.record.add(request.number(), answer.errno());
         answer.success(request.number())
     }
@@ -282,13 +307,40 @@ impl Client {
     /// # Errors
     /// As [`call`](Self::call).
     pub fn call_raw(&mut self, number: u8, body: &[u8]) -> Result<Answer> {
+        self.exchange(number, body, &[])?.success(number)
+    }
+
+    /// Sends a body in two parts and waits for the reply, on the stream or the channel. What is about the
+    /// connection goes on the stream.
+    fn exchange(&mut self, number: u8, body: &[u8], payload: &[u8]) -> Result<Answer> {
         self.tag = (self.tag + 1) % 1000;
         let tag = Tag(self.tag);
-        self.send_frame(number, tag, body).map_err(|_| Errno::ECONNRESET)?;
-        let answer = self.recv()?;
+        let answer = match &mut self.channel {
+            Some(channel) if ![Tversion::NUMBER, Tchannel::NUMBER, Tflush::NUMBER].contains(&number) => {
+                call_channel(channel, tag, &[&[number, 0], body].concat(), payload)?
+            }
+            _ => {
+                self.send_frame(number, tag, &[body, payload].concat()).map_err(|_| Errno::ECONNRESET)?;
+                self.recv()?
+            }
+        };
         assert_eq!(answer.tag(), tag, "the tag of {}", answer.reply().name());
-        answer.success(number)
+        assert!(answer.frame_len() <= self.msize as usize, "a reply of {} bytes", answer.frame_len());
+        Ok(answer)
     }
+}
+
+/// Sends a request through a channel. The reply is brought into the form that it has on a stream.
+fn call_channel(channel: &mut Caller, tag: Tag, head: &[u8], payload: &[u8]) -> Result<Answer> {
+    let mut reply = channel.call(head, payload).map_err(|_| Errno::ECONNRESET)?;
+    let mut datagram = Vec::new();
+    reply.body().append_to(&mut datagram, usize::MAX);
+    let (&[number, announced], body) = datagram.split_first_chunk::<DATAGRAM>().expect("a reply's head");
+    let descriptor = reply.descriptor().expect("descriptors alone");
+    assert_eq!(u8::from(descriptor.is_some()), announced, "what is announced is there");
+    let size = u32::try_from(HEADER + body.len()).expect("at most a window");
+    let frame = [&size.to_le_bytes()[..], &[number], &tag.0.to_le_bytes(), body].concat();
+    Ok(Answer::new(frame, descriptor))
 }
 
 /// What is asked most, in a word. Errors are those of [`Client::call`].

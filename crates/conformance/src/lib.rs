@@ -14,6 +14,7 @@
 //! | [`model`] | random operations against two backends at once |
 
 mod attr;
+mod channel;
 pub mod client;
 mod dir;
 mod entry;

@@ -1,4 +1,4 @@
-//! version, auth, attach, clunk, channel; fids.
+//! version, auth, attach, clunk; fids. What remains of the family is in `channel.rs`.
 
 use std::time::Duration;
 
@@ -6,6 +6,7 @@ use gofer_vfs::{Errno, FileKind, PeerGid, PeerUid};
 use gofer_wire::Data;
 use gofer_wire::p9::*;
 
+use crate::channel::*;
 use crate::client::{Client, ROOT, name, text};
 use crate::{Checked, Setup, Site, family};
 
@@ -140,14 +141,6 @@ fn there_is_no_authentication(site: &Site) -> Checked {
     let attach = Tattach { fid: Fid(71), afid: Fid(70), uname, aname, n_uname: PeerUid::NONE };
     assert_eq!(c.call(attach).err(), Some(Errno::EINVAL));
     assert_eq!(c.clunk(Fid(71)), Err(Errno::EBADF));
-    Ok(())
-}
-
-fn there_are_no_channels(site: &Site) -> Checked {
-    let mut c = site.client();
-    for control in [0, 1] {
-        assert_eq!(c.call(Tchannel { id: 0, control }).err(), Some(Errno::ENOSYS));
-    }
     Ok(())
 }
 
@@ -380,7 +373,16 @@ family! {
         a_version_may_have_any_tag
         before_a_version_all_is_served
         there_is_no_authentication
-        there_are_no_channels
+        channels_are_for_those_who_take_descriptors
+        each_descriptor_of_a_channel_is_given_once
+        there_are_as_many_channels_as_the_server_says
+        a_channel_and_its_stream_share_all
+        what_is_about_the_connection_goes_on_its_stream
+        a_malformed_request_costs_nothing_but_itself
+        large_data_goes_through_a_channel
+        descriptors_come_through_a_channel
+        descriptors_that_are_not_taken_fail_no_open
+        a_channel_ends_with_its_connection
         attach_leads_to_what_is_named
         attach_fails_as_a_walk_does
         attach_may_be_repeated
@@ -396,5 +398,5 @@ family! {
         auth(never): ENOENT ENOSYS;
         attach: EINVAL ENOENT ENOTDIR EPERM ENAMETOOLONG;
         clunk: EBADF;
-        channel(never): ENOSYS;
+        channel: EINVAL ENOSYS EBUSY;
 }

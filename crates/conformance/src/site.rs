@@ -37,6 +37,8 @@ pub enum Transport {
     Tcp,
     /// A stream in memory.
     Memory,
+    /// Shared memory, beside a pair of unix sockets. Only Google's clients have it.
+    Channel,
 }
 
 /// What the client speaks.
@@ -140,6 +142,9 @@ impl Site {
         let mut client = self.connect();
         let (version, msize) = self.dialect.version();
         client.version(msize, version).expect("a version");
+        if self.transport == Transport::Channel {
+            client.use_channel().expect("a channel");
+        }
         client.attach(ROOT, "/").expect("the root");
         client
     }
@@ -152,6 +157,11 @@ impl Site {
     /// What is served.
     pub fn ground(&self) -> Ground {
         self.ground
+    }
+
+    /// What it is served over.
+    pub fn transport(&self) -> Transport {
+        self.transport
     }
 
     /// What the client speaks.
@@ -171,7 +181,7 @@ impl Site {
 
     /// Whether descriptors can travel to the client.
     pub fn passes_descriptors(&self) -> bool {
-        matches!(self.transport, Transport::Pair | Transport::Unix)
+        matches!(self.transport, Transport::Pair | Transport::Unix | Transport::Channel)
     }
 
     /// Whether a sender waits for its reader: TCP's buffers grow to more than a test should hold.
@@ -244,7 +254,7 @@ impl<B: Backend> Served<B> {
             address
         };
         let reach = match transport {
-            Transport::Pair => Reach::Pair,
+            Transport::Pair | Transport::Channel => Reach::Pair,
             Transport::Memory => Reach::Memory,
             Transport::Unix => {
                 let dir = TempDir::new().expect("a directory for temporary files");

@@ -31,6 +31,9 @@ macro_rules! matrix {
         mod $ground_name {
             use super::*;
             matrix!(@transports $ground: Pair pair, Unix unix, Tcp tcp, Memory in_memory);
+            mod channel {
+                matrix!(@families $ground Channel Google);
+            }
         }
     )* };
     (@transports $ground:ident: $($transport:ident $name:ident),*) => { $(

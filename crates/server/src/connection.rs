@@ -5,11 +5,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use gofer_transport::flipcall::{Channel, Payload};
 use gofer_transport::frames::End;
 use gofer_transport::{Frames, Stream};
 use gofer_vfs::{Backend, Errno};
 
-use crate::p9::{Buffers, Outcome, Session, rflush, tag_of};
+use crate::p9::{Buffers, CAPACITY, Outcome, Session, refuse_datagram, rflush, tag_of};
 use crate::turn::{Next, Ticket, Turn, Watch, Watched};
 use crate::{Leaving, spawn};
 
@@ -78,6 +79,45 @@ impl<B: Backend, S: Stream> Connection<B, S> {
         Ok(())
     }
 
+    /// Starts the thread of a channel. Without one the channel is shut down, which its client sees.
+    fn start_channel(self: &Arc<Self>, channel: Channel) -> Result<(), Errno> {
+        let connection = Arc::clone(self);
+        spawn("channel", move || connection.work_channel(channel)).map(drop)
+    }
+
+    /// What the thread of a channel does until the channel ends.
+    fn work_channel(&self, mut channel: Channel) {
+        let mut memory = Memory::default();
+        let end = loop {
+            let mut request = match channel.recv(CAPACITY) {
+                Ok(request) => request,
+                Err(end) => break end,
+            };
+            let parts = (&mut request, &mut memory);
+            // As in `answer`.
+            let handled = catch_unwind(AssertUnwindSafe(move || {
+                let (datagram, Memory { frame, buffers }) = parts;
+                self.session.handle_datagram(datagram, frame, buffers)
+            }));
+            let replied = match handled {
+                Ok((head, payload)) => request.reply(head, payload),
+                Err(_) => {
+                    tracing::error!(connection = self.id, "a request ended in a panic; please report it");
+                    let mut head = Vec::new();
+                    refuse_datagram(Errno::EREMOTEIO, &mut head);
+                    request.reply(&mut head, Payload::Bytes(&[]))
+                }
+            };
+            if let Err(end) = replied {
+                break end;
+            }
+            if memory.is_large() {
+                memory.shrink();
+            }
+        };
+        tracing::debug!(connection = self.id, %end, "a channel ended");
+    }
+
     fn pass_on(self: &Arc<Self>, ticket: Ticket) {
         if self.turn.pass_on(ticket) == Next::Start {
             Arc::clone(self).start_thread();
@@ -96,6 +136,7 @@ impl<B: Backend, S: Stream> Connection<B, S> {
                             self.stream.close();
                         }
                         self.turn.end();
+                        self.session.retire_channels();
                         tracing::debug!(connection = self.id, ?end, "nothing more to receive");
                         return;
                     }
@@ -158,7 +199,10 @@ impl<B: Backend, S: Stream> Connection<B, S> {
                 tracing::debug!(connection = self.id, "ended: {what}");
                 self.stream.close();
             }
-            Outcome::Reply { head, payload, descriptor } => {
+            Outcome::Reply { head, payload, descriptor, channel } => {
+                if let Some(Err(errno)) = channel.map(|channel| self.start_channel(*channel)) {
+                    tracing::debug!(connection = self.id, %errno, "no thread for a channel");
+                }
                 let _sending = self.sending.lock().unwrap_or_else(PoisonError::into_inner);
                 let flushes = self.session.retire(frame);
                 let mut sent = self.stream.send(head, payload, descriptor.as_ref().map(AsFd::as_fd));

@@ -21,6 +21,7 @@ mod recycle;
 mod turn;
 
 use std::collections::HashMap;
+use std::num::NonZero;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::{self, JoinHandle};
@@ -46,6 +47,8 @@ pub struct Limits {
     pub descriptors: usize,
     /// Threads of one connection, which are the requests that it can have in progress.
     pub threads: usize,
+    /// Shared-memory channels of one connection, each with a thread and 1 MiB of memory (`ENOSYS` beyond).
+    pub channels: usize,
     /// Byte-range locks that one connection holds (`ENOLCK` beyond).
     pub locks: usize,
     /// Bytes of extended attributes that the fids of one connection hold (`ENOBUFS` beyond).
@@ -59,6 +62,8 @@ impl Default for Limits {
             fids: 262_144,
             descriptors: 262_144,
             threads: 16,
+            // As many as gVisor's server offers.
+            channels: thread::available_parallelism().map_or(2, NonZero::get).clamp(2, 4),
             locks: 16_384,
             xattr_bytes: 16 << 20,
         }

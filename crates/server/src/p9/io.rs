@@ -1,9 +1,11 @@
 //! read, write, fsync, flushf, allocate.
 
 use gofer_transport::{ReadInto, WriteFrom};
-use gofer_vfs::{Allocate, AllocateKind, Backend, Errno, Result};
+use gofer_vfs::{Allocate, AllocateKind, Backend, Errno, Result, Sink, Source};
 use gofer_wire::codec::Data;
-use gofer_wire::p9::{Rallocate, Rflushf, Rfsync, Rread, Rwrite, Tallocate, Tflushf, Tfsync, Tread, Twrite};
+use gofer_wire::p9::{
+    Fid, Rallocate, Rflushf, Rfsync, Rread, Rwrite, Tallocate, Tflushf, Tfsync, Tread, Twrite,
+};
 
 use super::fids::Entry;
 use super::{Cx, Session};
@@ -11,30 +13,38 @@ use super::{Cx, Session};
 impl<B: Backend> Session<B> {
     pub(super) fn read<'b>(&self, t: Tread, cx: Cx<'b>) -> Result<Rread<'b>> {
         let len = cx.payload_max(t.count);
-        match self.fids.entry(t.fid)? {
-            Entry::Xattr(fid) => fid.read(t.offset, len, cx.scratch)?,
+        self.read_into(t.fid, t.offset, len, &mut ReadInto::new(cx.scratch, len))?;
+        Ok(Rread { data: Data(cx.scratch) })
+    }
+
+    /// Reads at most `len` bytes of whatever a fid stands for to wherever they belong.
+    pub(super) fn read_into(&self, fid: Fid, offset: u64, len: usize, into: &mut dyn Sink) -> Result<usize> {
+        match self.fids.entry(fid)? {
+            Entry::Xattr(fid) => fid.read(offset, len, into),
             Entry::File(fid) => {
                 let open = fid.open().ok_or(Errno::EINVAL)?;
                 if !open.access.reads() {
                     return Err(Errno::EPERM);
                 }
-                let mut into = ReadInto::new(cx.scratch, len);
-                self.backend(&fid.place).read(&open.file, t.offset, len, &mut into)?;
+                self.backend(&fid.place).read(&open.file, offset, len, into)
             }
         }
-        Ok(Rread { data: Data(cx.scratch) })
     }
 
     pub(super) fn write(&self, t: Twrite<'_>, _: Cx<'_>) -> Result<Rwrite> {
-        let Data(bytes) = t.data;
-        let written = match self.fids.entry(t.fid)? {
-            Entry::Xattr(fid) => fid.write(t.offset, bytes)?,
+        self.write_from(t.fid, t.offset, &mut WriteFrom(t.data.0))
+    }
+
+    /// Writes to whatever a fid stands for from wherever the bytes are.
+    pub(super) fn write_from(&self, fid: Fid, offset: u64, from: &mut dyn Source) -> Result<Rwrite> {
+        let written = match self.fids.entry(fid)? {
+            Entry::Xattr(fid) => fid.write(offset, from)?,
             Entry::File(fid) => {
                 let open = fid.open().ok_or(Errno::EINVAL)?;
                 if !open.access.writes() {
                     return Err(Errno::EPERM);
                 }
-                self.backend(&fid.place).write(&open.file, t.offset, &mut WriteFrom(bytes))?
+                self.backend(&fid.place).write(&open.file, offset, from)?
             }
         };
         // No more was written than a message holds.

@@ -4,6 +4,7 @@
 //! never sends anything itself.
 
 mod attr;
+mod channels;
 mod dir;
 mod entry;
 mod fids;
@@ -19,9 +20,10 @@ mod xattr;
 
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use gofer_transport::Framing;
+use gofer_transport::flipcall::Channel;
 use gofer_vfs::{Backend, Errno, Result};
 // The table of operations names every message.
 use gofer_wire::p9::*;
@@ -30,9 +32,11 @@ use crate::Limits;
 use crate::export::{Exports, Policy};
 use crate::quota::Quota;
 use crate::recycle::Shared;
+use channels::Channels;
 use fids::{Fids, Place};
 use tags::{Flush, Tags};
 
+pub(crate) use channels::{CAPACITY, refuse as refuse_datagram};
 pub(crate) use qid::Qids;
 
 /// One client's side of a conversation: what was negotiated, what it holds, what is in flight.
@@ -53,6 +57,7 @@ pub struct Session<B: Backend> {
     xattr_bytes: Quota,
     locks: Quota,
     tags: Tags,
+    channels: Channels,
 }
 
 /// What the client and the server agreed on.
@@ -93,6 +98,8 @@ pub enum Outcome<'b> {
         payload: &'b [u8],
         /// A descriptor for the client.
         descriptor: Option<OwnedFd>,
+        /// A channel whose requests are to be answered from now on.
+        channel: Option<Box<Channel>>,
     },
     /// Nothing: the reply comes with that of another request.
     Later,
@@ -120,11 +127,13 @@ impl Cx<'_> {
 struct Answer<'b> {
     reply: Reply<'b>,
     descriptor: Option<OwnedFd>,
+    /// A channel that was made.
+    channel: Option<Box<Channel>>,
 }
 
 impl<'b, R: Into<Reply<'b>>> From<R> for Answer<'b> {
     fn from(reply: R) -> Self {
-        Self { reply: reply.into(), descriptor: None }
+        Self { reply: reply.into(), descriptor: None, channel: None }
     }
 }
 
@@ -139,6 +148,7 @@ impl<B: Backend> Session<B> {
             xattr_bytes: Quota::new(limits.xattr_bytes),
             locks: Quota::new(limits.locks),
             tags: Tags::default(),
+            channels: Channels::new(limits.channels),
         }
     }
 
@@ -179,8 +189,7 @@ impl<B: Backend> Session<B> {
             self.tags.wait_for_earlier(tag);
         }
         // Tversion takes it itself, exclusively.
-        let shared = (!matches!(request, Request::Version(_)))
-            .then(|| self.negotiated.read().unwrap_or_else(PoisonError::into_inner));
+        let shared = (!matches!(request, Request::Version(_))).then(|| self.negotiated());
         let Negotiated { version, msize } = shared.as_deref().copied().unwrap_or(Negotiated::FIRST);
         let answer = self.dispatch(request, Cx { version, msize, scratch });
         let failed = |errno: Errno, head| {
@@ -188,12 +197,12 @@ impl<B: Backend> Session<B> {
             Outcome::error(tag, errno, head)
         };
         match answer {
-            Ok(Answer { reply, descriptor }) => {
+            Ok(Answer { reply, descriptor, channel }) => {
                 let payload = reply.encode(tag, head);
                 if head.len() + payload.len() > msize as usize {
                     return failed(Errno::ERANGE, head);
                 }
-                Outcome::Reply { head, payload, descriptor }
+                Outcome::Reply { head, payload, descriptor, channel }
             }
             Err(errno) => failed(errno, head),
         }
@@ -208,6 +217,11 @@ impl<B: Backend> Session<B> {
     /// the reply; after it the flushes that are returned are to be answered, in their order.
     pub fn retire(&self, frame: &[u8]) -> Vec<Tag> {
         tag_of(frame).map_or_else(Vec::new, |tag| self.tags.retire(tag))
+    }
+
+    /// What was agreed on, which does not change as long as this is held.
+    fn negotiated(&self) -> RwLockReadGuard<'_, Negotiated> {
+        self.negotiated.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn backend(&self, place: &Place<B>) -> &B {
@@ -246,7 +260,7 @@ impl<B: Backend> Session<B> {
 impl<'b> Outcome<'b> {
     fn error(tag: Tag, errno: Errno, head: &'b mut Vec<u8>) -> Self {
         Reply::from(Rlerror { ecode: errno.on_wire() }).encode(tag, head);
-        Self::Reply { head, payload: &[], descriptor: None }
+        Self::Reply { head, payload: &[], descriptor: None, channel: None }
     }
 }
 

@@ -40,20 +40,20 @@ impl<B: Backend> Session<B> {
             kind => self.donation(backend, kind, &file, cx.version),
         };
         claim.set_open(Open::new(room, file, flags.access));
-        Ok(Answer { reply: Rlopen { qid: place.qid, iounit: IOUNIT }.into(), descriptor })
+        Ok(Answer { reply: Rlopen { qid: place.qid, iounit: IOUNIT }.into(), descriptor, channel: None })
     }
 
     pub(super) fn lcreate<'b>(&self, t: Tlcreate<'_>, cx: Cx<'b>) -> Result<Answer<'b>> {
         let new =
             New { fid: t.fid, name: t.name, flags: t.flags, mode: t.mode, uid: PeerUid::NONE, gid: t.gid };
         let (qid, descriptor) = self.create(new, cx.version)?;
-        Ok(Answer { reply: Rlcreate { qid, iounit: IOUNIT }.into(), descriptor })
+        Ok(Answer { reply: Rlcreate { qid, iounit: IOUNIT }.into(), descriptor, channel: None })
     }
 
     pub(super) fn ucreate<'b>(&self, t: Tucreate<'_>, cx: Cx<'b>) -> Result<Answer<'b>> {
         let new = New { fid: t.fid, name: t.name, flags: t.flags, mode: t.mode, uid: t.uid, gid: t.gid };
         let (qid, descriptor) = self.create(new, cx.version)?;
-        Ok(Answer { reply: Rucreate { qid, iounit: IOUNIT }.into(), descriptor })
+        Ok(Answer { reply: Rucreate { qid, iounit: IOUNIT }.into(), descriptor, channel: None })
     }
 
     /// Creates a file and makes the directory's fid stand for it.

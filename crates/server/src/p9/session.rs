@@ -1,12 +1,11 @@
-//! version, auth, attach, flush, clunk, channel.
+//! version, auth, attach, flush, clunk. What remains of the family, channel, is in `channels.rs`.
 
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
 use gofer_vfs::{Backend, Errno, Name, Result};
 use gofer_wire::p9::{
-    self, Rattach, Rauth, Rchannel, Rclunk, Rflush, Rversion, Tattach, Tauth, Tchannel, Tclunk, Tflush,
-    Tversion, Version,
+    self, Rattach, Rauth, Rclunk, Rflush, Rversion, Tattach, Tauth, Tclunk, Tflush, Tversion, Version,
 };
 
 use super::fids::{Entry, Fid, Place};
@@ -78,10 +77,5 @@ impl<B: Backend> Session<B> {
             file @ Entry::File(_) => self.fids.release(file),
         }
         Ok(Rclunk)
-    }
-
-    /// Channels are not offered; a client that asks uses the socket for everything.
-    pub(super) fn channel(&self, _: Tchannel, _: Cx<'_>) -> Result<Rchannel> {
-        Err(Errno::ENOSYS)
     }
 }

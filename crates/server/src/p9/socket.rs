@@ -28,6 +28,6 @@ impl<B: Backend> Session<B> {
             _ => return Err(Errno::ENXIO),
         };
         let descriptor = self.backend(place).connect(&place.node, kind)?;
-        Ok(Answer { reply: Rlconnect.into(), descriptor: Some(descriptor) })
+        Ok(Answer { reply: Rlconnect.into(), descriptor: Some(descriptor), channel: None })
     }
 }

@@ -5,7 +5,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use gofer_vfs::{Backend, Errno, Result, XattrFlags, XattrName, XattrPolicy};
+use gofer_vfs::{Backend, Errno, Result, Sink, Source, XattrFlags, XattrName, XattrPolicy};
 use gofer_wire::codec::{ListBuf, Str};
 use gofer_wire::p9::{
     Rgetxattr, Rlistxattr, Rremovexattr, Rsetxattr, Rxattrcreate, Rxattrwalk, Tgetxattr, Tlistxattr,
@@ -32,34 +32,32 @@ enum Content<B: Backend> {
 }
 
 impl<B: Backend> XattrFid<B> {
-    /// Appends up to `len` bytes from `offset` on.
+    /// Gives up to `len` bytes from `offset` on.
     ///
     /// # Errors
     /// `EINVAL` beyond the end, and for what is being written.
-    pub(super) fn read(&self, offset: u64, len: usize, into: &mut Vec<u8>) -> Result<()> {
+    pub(super) fn read(&self, offset: u64, len: usize, into: &mut dyn Sink) -> Result<usize> {
         let Content::Snapshot(bytes) = &self.content else { return Err(Errno::EINVAL) };
         let rest = usize::try_from(offset).ok().and_then(|at| bytes.get(at..)).ok_or(Errno::EINVAL)?;
-        into.extend_from_slice(&rest[..len.min(rest.len())]);
-        Ok(())
+        Ok(into.put(&rest[..len.min(rest.len())]))
     }
 
     /// Takes bytes of the value, at most as many as were announced and without leaving a gap.
     ///
     /// # Errors
     /// `EINVAL` otherwise, and for what is being read.
-    pub(super) fn write(&self, offset: u64, data: &[u8]) -> Result<usize> {
+    pub(super) fn write(&self, offset: u64, from: &mut dyn Source) -> Result<usize> {
         let Content::Pending { size, bytes, .. } = &self.content else { return Err(Errno::EINVAL) };
         let mut bytes = bytes.lock().unwrap_or_else(PoisonError::into_inner);
         let start = usize::try_from(offset).map_err(|_| Errno::EINVAL)?;
-        let end = start.checked_add(data.len()).ok_or(Errno::EINVAL)?;
+        let end = start.checked_add(from.left()).ok_or(Errno::EINVAL)?;
         if start > bytes.len() || end > *size {
             return Err(Errno::EINVAL);
         }
         if end > bytes.len() {
             bytes.resize(end, 0);
         }
-        bytes[start..end].copy_from_slice(data);
-        Ok(data.len())
+        Ok(from.take(&mut bytes[start..end]))
     }
 }
 

@@ -19,6 +19,26 @@ message! {
 }
 
 message! {
+    /// `fid[4] offset[8] count[4]`: a [`Twrite`] up to its data, where that is not in private memory.
+    pub struct WriteHead { fid: Fid, offset: u64, count: u32 }
+}
+
+impl WriteHead {
+    /// Encoded bytes.
+    pub const LEN: usize = 16;
+}
+
+message! {
+    /// `count[4]`: an [`Rread`] up to its data, where that is in its place already.
+    pub struct ReadHead { count: u32 }
+}
+
+impl ReadHead {
+    /// Encoded bytes.
+    pub const LEN: usize = 4;
+}
+
+message! {
     /// `count[4]`: how many bytes were written.
     pub struct Rwrite { count: u32 }
 }

@@ -238,6 +238,25 @@ fn frame<'a>(number: u8, tag: Tag, body: &impl Wire<'a>, head: &mut Vec<u8>) -> 
     payload
 }
 
+/// The bytes of `number[1] descriptors[1]`, with which a datagram of a channel begins in place of a [`Header`].
+pub const DATAGRAM: usize = 2;
+
+/// Writes a datagram into `head` except for its payload, and returns that.
+fn datagram<'a>(number: u8, body: &impl Wire<'a>, head: &mut Vec<u8>) -> &'a [u8] {
+    head.clear();
+    head.extend_from_slice(&[number, 0]);
+    body.encode(head);
+    body.payload()
+}
+
+/// A request as a type: its number, and what answers it.
+pub trait Operation<'a>: Wire<'a> + Into<Request<'a>> {
+    /// The message's number, even. The reply's is one more.
+    const NUMBER: u8;
+    /// The reply.
+    type Reply: Wire<'a> + Into<Reply<'a>>;
+}
+
 macro_rules! messages {
     ($($number:literal $variant:ident $name:ident: $request:ty => $reply:ty;)*) => {
         /// What a client asks.
@@ -284,6 +303,11 @@ macro_rules! messages {
             pub fn encode(&self, tag: Tag, head: &mut Vec<u8>) -> &'a [u8] {
                 match self { $(Self::$variant(body) => frame($number, tag, body, head),)* }
             }
+
+            /// As [`encode`](Self::encode), for a channel: a datagram without descriptors.
+            pub fn encode_datagram(&self, head: &mut Vec<u8>) -> &'a [u8] {
+                match self { $(Self::$variant(body) => datagram($number, body, head),)* }
+            }
         }
 
         impl<'a> Reply<'a> {
@@ -327,9 +351,22 @@ macro_rules! messages {
                     $(Self::$variant(body) => frame($number + 1, tag, body, head),)*
                 }
             }
+
+            /// As [`encode`](Self::encode), for a channel: a datagram without descriptors.
+            pub fn encode_datagram(&self, head: &mut Vec<u8>) -> &'a [u8] {
+                match self {
+                    Self::Lerror(body) => datagram(Rlerror::NUMBER, body, head),
+                    $(Self::$variant(body) => datagram($number + 1, body, head),)*
+                }
+            }
         }
 
         $(
+            impl<'a> Operation<'a> for $request {
+                const NUMBER: u8 = $number;
+                type Reply = $reply;
+            }
+
             impl<'a> From<$request> for Request<'a> {
                 fn from(message: $request) -> Self {
                     Self::$variant(message)

@@ -15,6 +15,9 @@ impl Version {
     /// Plain 9P2000.L.
     pub const BASE: Self = Self(0);
 
+    /// The first with Tchannel.
+    pub const CHANNELS: Self = Self(8);
+
     /// The highest version that was ever negotiated.
     pub const HIGHEST: Self = Self(13);
 
