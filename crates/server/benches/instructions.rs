@@ -92,14 +92,10 @@ fn names<'a>(names: &[&'a str], room: &'a mut Vec<u8>) -> List<'a, Str<'a>> {
 /// Messages to values and back.
 fn codec() {
     let mut room = Vec::new();
-    let walk = frame(Twalk { fid: ROOT, newfid: FILE, names: names(&["some", "directory", "file"], &mut room) });
-    let create = Tlcreate {
-        fid: ROOT,
-        name: name("file"),
-        flags: OpenBits::RDWR,
-        mode: 0o644,
-        gid: PeerGid::NONE,
-    };
+    let walk =
+        frame(Twalk { fid: ROOT, newfid: FILE, names: names(&["some", "directory", "file"], &mut room) });
+    let create =
+        Tlcreate { fid: ROOT, name: name("file"), flags: OpenBits::RDWR, mode: 0o644, gid: PeerGid::NONE };
     let write = frame(Twrite { fid: FILE, offset: 0, data: Data(&PAGE) });
     let setattr = frame(Tsetattr { fid: FILE, setattr: NOTHING });
     let requests = [("walk", walk), ("lcreate", frame(create)), ("write", write), ("setattr", setattr)];
@@ -207,14 +203,7 @@ impl<B: Backend> Bench<B> {
         }
         self.walk(DIR, "dir");
         self.ask(Tlopen { fid: DIR, flags: OpenBits::RDONLY });
-        self.ask(Tmknod {
-            dfid: ROOT,
-            name: name("socket"),
-            mode: 0o140_644,
-            major: 0,
-            minor: 0,
-            gid,
-        });
+        self.ask(Tmknod { dfid: ROOT, name: name("socket"), mode: 0o140_644, major: 0, minor: 0, gid });
         self.walk(SOCKET, "socket");
     }
 
@@ -253,7 +242,10 @@ impl<B: Backend> Bench<B> {
         self.count("setxattr", |_| frame(Tsetxattr { fid: FILE, name: attribute, value, flags: 0 }));
         self.count("getxattr", |_| frame(Tgetxattr { fid: FILE, name: attribute, size: 64 }));
         self.count("lock", |i| frame(lock(i)));
-        assert_eq!(self.run_all("lconnect", |_| frame(Tlconnect { fid: SOCKET, flags: Tlconnect::STREAM })), 0);
+        assert_eq!(
+            self.run_all("lconnect", |_| frame(Tlconnect { fid: SOCKET, flags: Tlconnect::STREAM })),
+            0
+        );
     }
 }
 
