@@ -16,7 +16,7 @@ use tempfile::TempDir;
 
 /// How often everything is asked. What counts is the least: the first time something is set up, and on a machine
 /// that is busy a thread may have to wait for another.
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 3;
 
 /// How many files the large directory has.
 const MANY: usize = 1500;
