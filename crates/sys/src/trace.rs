@@ -54,19 +54,23 @@ macro_rules! names {
 #[rustfmt::skip]
 const NAMES: &[(i64, &str)] = names! {
     SYS_accept4 SYS_brk SYS_clone3 SYS_close SYS_connect SYS_exit SYS_fallocate SYS_fchdir SYS_fchmodat
-    SYS_fchmodat2 SYS_fchownat SYS_fcntl SYS_fdatasync SYS_fstat SYS_fstatfs SYS_fsync SYS_ftruncate SYS_futex
+    SYS_fchownat SYS_fcntl SYS_fdatasync SYS_fstat SYS_fstatfs SYS_fsync SYS_ftruncate SYS_futex
     SYS_getdents64 SYS_getegid SYS_geteuid SYS_getrandom SYS_getsockname SYS_getsockopt SYS_ioctl SYS_linkat
     SYS_lseek SYS_madvise SYS_mkdirat SYS_mknodat SYS_mmap SYS_mprotect SYS_munmap SYS_openat SYS_ppoll
-    SYS_pread64 SYS_prctl SYS_pwrite64 SYS_read SYS_readlinkat SYS_recvfrom SYS_recvmsg SYS_renameat
+    SYS_pread64 SYS_prctl SYS_pwrite64 SYS_read SYS_readlinkat SYS_recvfrom SYS_recvmsg
     SYS_renameat2 SYS_rseq SYS_rt_sigprocmask SYS_sched_getaffinity SYS_sendmsg SYS_sendto SYS_setsockopt
     SYS_set_robust_list SYS_shutdown SYS_sigaltstack SYS_socket SYS_statx SYS_symlinkat SYS_unlinkat
     SYS_unshare SYS_utimensat SYS_write SYS_writev
 };
 
+/// Those that libc does not have for every architecture.
+const MORE: &[(i64, &str)] =
+    &[(if cfg!(target_arch = "x86_64") { 264 } else { 38 }, "SYS_renameat"), (452, "SYS_fchmodat2")];
+
 impl Call {
     /// Its name, or `"?"` where that is not known here.
     pub fn name(&self) -> &'static str {
-        let known = NAMES.iter().find(|(number, _)| *number == self.number);
+        let known = NAMES.iter().chain(MORE).find(|(number, _)| *number == self.number);
         known.and_then(|(_, name)| name.strip_prefix("SYS_")).unwrap_or("?")
     }
 }
@@ -83,7 +87,10 @@ impl Trace {
         let filtered = move || {
             // From here until the listener is told of, nothing may call the kernel: nobody would answer.
             // Nobody waits for the telling, so it does not.
-            if told.get_or_init(filter_this_thread).is_ok() {
+            let is_filtered = told.get_or_init(filter_this_thread).is_ok();
+            // From now on it is open for as long as calls are noted.
+            drop(told);
+            if is_filtered {
                 work();
             }
         };
