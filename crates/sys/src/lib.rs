@@ -20,6 +20,7 @@ pub mod open;
 pub mod process;
 pub mod shm;
 pub mod socket;
+pub mod trace;
 pub mod walk;
 pub mod xattr;
 

@@ -1,6 +1,7 @@
 //! Fids: what a client holds.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry::{Occupied, Vacant};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -140,10 +141,11 @@ impl<B: Backend> Fid<B> {
     }
 }
 
-impl<'f, B: Backend> Claim<'f, B> {
+impl<B: Backend> Claim<'_, B> {
     /// Opens the fid.
-    pub(crate) fn set_open(self, open: Open<B>) -> &'f Open<B> {
-        self.0.open.get_or_init(|| open)
+    pub(crate) fn set_open(self, open: Open<B>) {
+        // Nobody else has the right to, so it is not open.
+        drop(self.0.open.set(open));
     }
 }
 
@@ -263,17 +265,21 @@ impl<B: Backend> Fids<B> {
         if at == p9::Fid::NONE {
             return Err(Errno::EINVAL);
         }
-        let old = {
-            let mut shard = self.shard(at);
-            let is_new = !shard.contains_key(&at.0);
-            if is_new && self.held.fetch_add(1, Ordering::Relaxed) >= self.limit {
-                self.held.fetch_sub(1, Ordering::Relaxed);
-                drop(shard);
-                self.release(entry);
-                return Err(Errno::ENFILE);
+        let mut shard = self.shard(at);
+        let old = match shard.entry(at.0) {
+            Occupied(mut known) => Some(known.insert(entry)),
+            Vacant(free) => {
+                if self.held.fetch_add(1, Ordering::Relaxed) >= self.limit {
+                    self.held.fetch_sub(1, Ordering::Relaxed);
+                    drop(shard);
+                    self.release(entry);
+                    return Err(Errno::ENFILE);
+                }
+                free.insert(entry);
+                None
             }
-            shard.insert(at.0, entry)
         };
+        drop(shard);
         if let Some(old) = old {
             self.release(old);
         }

@@ -29,7 +29,7 @@ use gofer_vfs::{Backend, Errno, Result};
 use gofer_wire::p9::*;
 
 use crate::Limits;
-use crate::export::{Exports, Policy};
+use crate::export::{Export, Exports, Policy};
 use crate::quota::Quota;
 use crate::recycle::Shared;
 use channels::Channels;
@@ -138,6 +138,11 @@ impl<'b, R: Into<Reply<'b>>> From<R> for Answer<'b> {
 }
 
 impl<B: Backend> Session<B> {
+    /// A session by itself, without a server and a connection.
+    pub fn alone(exports: Vec<Export<B>>, limits: &Limits, donates: bool) -> Self {
+        Self::new(Arc::new(Exports::new(exports)), limits, donates)
+    }
+
     pub(crate) fn new(exports: Arc<Exports<B>>, limits: &Limits, donates: bool) -> Self {
         Self {
             exports,
