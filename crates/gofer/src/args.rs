@@ -82,7 +82,8 @@ directory of our own is made in what is attached, and removed at the end: the us
 What is printed:
 Everybody takes turns in short slices. 'direct' makes the system calls of an operation without a server. 'null' \
 exchanges messages of the same sizes with a thread that does nothing for them: no server can be faster over a \
-unix socket. The last column divides the first server's rate by that of the row, slice by slice, and is the \
+unix socket. With one in flight, 'shm' behind a name is that server through a shared-memory channel of a Google \
+session, where it has such. The last column divides the first server's rate by that of the row, slice by slice, and is the \
 median of that with the least and the most.";
 
 /// The options of `gofer bench`.
@@ -183,6 +184,10 @@ pub(crate) struct Settings {
     #[arg(help = format!("Threads that work for a connection at the same time [default: {}]", Limits::default().threads))]
     #[arg(long, value_name = "N", env = "GOFER_MAX_THREADS", hide_env = true)]
     pub(crate) max_threads: Option<NonZeroU32>,
+
+    /// Shared-memory channels of a connection, 0 for none [default: one for each processor, 2 to 4].
+    #[arg(long, value_name = "N", env = "GOFER_MAX_CHANNELS", hide_env = true)]
+    pub(crate) max_channels: Option<u8>,
 
     /// Extended attributes that clients reach [default: user].
     #[arg(long, value_name = "POLICY", env = "GOFER_XATTR", hide_env = true)]
@@ -326,6 +331,7 @@ impl Settings {
             max_fids: self.max_fids.or(under.max_fids),
             max_connections: self.max_connections.or(under.max_connections),
             max_threads: self.max_threads.or(under.max_threads),
+            max_channels: self.max_channels.or(under.max_channels),
             xattr: self.xattr.or(under.xattr),
             host_sockets: self.host_sockets.or(under.host_sockets),
             owner: self.owner.or(under.owner),

@@ -205,6 +205,7 @@ fn limits(settings: &Settings, around: &Surroundings) -> Limits {
         descriptors: own.descriptors.min(left / 2),
         connections,
         threads: settings.max_threads.map_or(own.threads, number),
+        channels: settings.max_channels.map_or(own.channels, usize::from),
         ..own
     }
 }

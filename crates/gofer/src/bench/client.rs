@@ -6,8 +6,9 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 use gofer_sys::net;
+use gofer_transport::flipcall::{Caller, Offer, Waiting};
 use gofer_transport::{Address, Socket, Stream};
-use gofer_vfs::{Errno, PeerUid};
+use gofer_vfs::{Errno, PeerUid, Source};
 use gofer_wire::p9::*;
 use gofer_wire::{List, Reader, Str, Wire};
 
@@ -56,6 +57,8 @@ pub(super) struct Client {
     /// The last frame that was taken, in `input`.
     frame: std::ops::Range<usize>,
     msize: u32,
+    /// Where requests go in place of the socket, one at a time.
+    channel: Option<Caller>,
 }
 
 impl Client {
@@ -111,7 +114,21 @@ impl Client {
             taken: 0,
             frame: 0..0,
             msize: MESSAGE_MAX,
+            channel: None,
         }
+    }
+
+    /// Goes on through shared memory.
+    pub(super) fn use_channel(&mut self) -> Result<(), Failed> {
+        let (memory, file) = self.ask_for_descriptor(Tchannel { id: 0, control: 0 }.into())?;
+        let (_, side) = self.ask_for_descriptor(Tchannel { id: 0, control: 1 }.into())?;
+        let Reply::Channel(Rchannel { offset, length }) = memory else {
+            return Err(Failed::protocol("no Rchannel"));
+        };
+        let offer = Offer { file, offset, length, side };
+        let caller = Caller::new(offer, Waiting::default());
+        self.channel = Some(caller.map_err(|errno| Failed::lost("its channel is of no use", errno))?);
+        Ok(())
     }
 
     /// The most bytes that a read or write can carry.
@@ -133,13 +150,38 @@ impl Client {
         self.out.extend_from_slice(payload);
     }
 
-    /// Sends what was queued.
+    /// Sends what was queued: through a channel one request, whose reply is there afterwards.
     pub(super) fn send(&mut self) -> Result<(), Failed> {
+        if self.channel.is_some() {
+            return self.call_channel();
+        }
         if !self.out.is_empty() {
             let sent = self.socket.write_all(&self.out);
             sent.map_err(|error| Failed::lost("it does not take a request", report::errno(&error)))?;
             self.out.clear();
         }
+        Ok(())
+    }
+
+    /// The reply gets the header that it has on a socket.
+    fn call_channel(&mut self) -> Result<(), Failed> {
+        self.make_room();
+        let Self { channel: Some(channel), out, input, .. } = self else { return Ok(()) };
+        let Some((header, body)) = out.split_first_chunk::<HEADER>() else { return Ok(()) };
+        let Header { number, tag, .. } = Header::decode(header);
+        let called = channel.call(&[number, 0], body);
+        let mut reply = called.map_err(|end| Failed::Lost(format!("its channel ended: {end}")))?;
+        let mut start = [0; DATAGRAM];
+        reply.body().take(&mut start);
+        let size = u32::try_from(HEADER + reply.body().left()).unwrap_or(u32::MAX);
+        input.extend_from_slice(&size.to_le_bytes());
+        input.push(start[0]);
+        input.extend_from_slice(&tag.0.to_le_bytes());
+        reply.body().append_to(input, usize::MAX);
+        if start[1] != 0 {
+            reply.descriptor().map_err(|errno| Failed::lost("no descriptor came", errno))?;
+        }
+        out.clear();
         Ok(())
     }
 
@@ -216,7 +258,12 @@ impl Client {
 
     /// Opens a fid on a Google session, and waits for the descriptor that comes with the answer.
     pub(super) fn open_for_descriptor(&mut self, fid: Fid) -> Result<OwnedFd, Failed> {
-        let request = Request::Lopen(Tlopen { fid, flags: OpenBits::RDONLY });
+        let request = Tlopen { fid, flags: OpenBits::RDONLY };
+        self.ask_for_descriptor(request.into()).map(|(_, descriptor)| descriptor)
+    }
+
+    /// As [`ask`](Self::ask), where a descriptor comes with the answer.
+    fn ask_for_descriptor(&mut self, request: Request<'_>) -> Result<(Reply<'static>, OwnedFd), Failed> {
         self.queue(Tag(0), &request);
         self.send()?;
         self.make_room();
@@ -227,8 +274,13 @@ impl Client {
             return Err(Failed::Lost("it closed the connection".to_owned()));
         }
         let (_, reply) = self.receive()?;
-        check(&request, reply)?;
-        descriptor.ok_or(Failed::Refused("Tlopen with a descriptor", Errno::EOPNOTSUPP))
+        let reply = match check(&request, reply)? {
+            Reply::Lopen(reply) => Reply::Lopen(reply),
+            Reply::Channel(reply) => Reply::Channel(reply),
+            _ => return Err(Failed::wrong(&request)),
+        };
+        let missing = || Failed::Refused("a descriptor", Errno::EOPNOTSUPP);
+        Ok((reply, descriptor.ok_or_else(missing)?))
     }
 
     /// Walks down from a fid to a new one.

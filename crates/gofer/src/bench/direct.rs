@@ -95,6 +95,7 @@ impl Direct {
         match self.operation {
             Operation::Getattr => self.tree.getattr(&self.node).map(drop),
             Operation::Walk | Operation::Stat1 => self.stat(1),
+            Operation::Walkgetattr => self.tree.walk(&self.root, small).map(drop),
             Operation::Stat4 => self.stat(4),
             Operation::Stat8 => self.stat(8),
             Operation::Open => {

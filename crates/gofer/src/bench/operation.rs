@@ -23,6 +23,8 @@ pub(crate) enum Operation {
     Getattr,
     /// Walk of one name, getattr, clunk.
     Walk,
+    /// Both in one message of Google's, clunk.
+    Walkgetattr,
     /// Walk, open, read of 4 KiB, clunk.
     Open,
     /// A second fid of the directory, create, write of 4 KiB, clunk, unlink (or walk and remove).
@@ -244,6 +246,10 @@ impl Slot {
             (Operation::Walk | Operation::Stat1 | Operation::Stat4 | Operation::Stat8, 2) => {
                 Some(Tclunk { fid: passing }.into())
             }
+            (Operation::Walkgetattr, 0) => {
+                Some(Twalkgetattr { fid: Tree::FID, newfid: passing, names }.into())
+            }
+            (Operation::Walkgetattr, 1) => Some(Tclunk { fid: passing }.into()),
             (Operation::Open, 1) => Some(Tlopen { fid: passing, flags: OpenBits::RDONLY }.into()),
             (Operation::Open, 2) => read(passing),
             (Operation::Open, 3) | (Operation::Create, 3) => Some(Tclunk { fid: passing }.into()),
