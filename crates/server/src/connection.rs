@@ -2,7 +2,7 @@
 
 use std::os::fd::AsFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
 
 use gofer_transport::flipcall::{Channel, Payload};
@@ -11,6 +11,7 @@ use gofer_transport::{Frames, Stream};
 use gofer_vfs::{Backend, Errno};
 
 use crate::p9::{Buffers, CAPACITY, Outcome, Session, refuse_datagram, rflush, tag_of};
+use crate::replies::Replies;
 use crate::turn::{Next, Ticket, Turn, Watch, Watched};
 use crate::{Leaving, spawn};
 
@@ -28,8 +29,8 @@ pub(crate) struct Connection<B: Backend, S: Stream> {
     turn: Arc<Turn>,
     /// Locked by whoever has the turn.
     receiving: Mutex<Receiving>,
-    /// Held while a reply is sent, so that replies do not mix.
-    sending: Mutex<()>,
+    /// Held while replies are sent, so that they do not mix.
+    sending: Mutex<Replies>,
     watch: Arc<Watch>,
     /// Dropped last: the server counts the connection until then.
     _leaving: Leaving<B>,
@@ -65,11 +66,12 @@ impl<B: Backend, S: Stream> Connection<B, S> {
             session,
             turn: Arc::new(Turn::new(threads)),
             receiving: Mutex::default(),
-            sending: Mutex::new(()),
+            sending: Mutex::default(),
             watch,
             _leaving: leaving,
         }
     }
+
     /// Starts the first thread. The connection lasts as long as there are any.
     pub(crate) fn start(self: &Arc<Self>) -> Result<(), Errno> {
         let connection = Arc::clone(self);
@@ -128,9 +130,11 @@ impl<B: Backend, S: Stream> Connection<B, S> {
     fn work(self: Arc<Self>) {
         let mut memory = Memory::default();
         while let Some(mut ticket) = self.turn.take() {
+            // Whoever had the turn before may have lost it while replies waited for another that was to follow.
+            self.flush();
             loop {
-                match self.receive(&mut memory) {
-                    Ok(()) => {}
+                let more = match self.receive(&mut memory) {
+                    Ok(more) => more,
                     Err(end) => {
                         if end == End::Malformed {
                             self.stream.close();
@@ -140,9 +144,9 @@ impl<B: Backend, S: Stream> Connection<B, S> {
                         tracing::debug!(connection = self.id, ?end, "nothing more to receive");
                         return;
                     }
-                }
+                };
                 self.turn.handling(&self.watch);
-                self.answer(&mut memory, ticket);
+                self.answer(&mut memory, ticket, more);
                 match self.turn.keep(ticket) {
                     Some(again) => ticket = again,
                     None => break,
@@ -151,8 +155,9 @@ impl<B: Backend, S: Stream> Connection<B, S> {
         }
     }
 
-    /// Receives the next frame. Memory that large messages took is given back when it is quiet.
-    fn receive(&self, memory: &mut Memory) -> Result<(), End> {
+    /// Receives the next frame, and says whether there is another. Memory that large messages took is given back
+    /// when it is quiet.
+    fn receive(&self, memory: &mut Memory) -> Result<bool, End> {
         let mut receiving = self.receiving.lock().unwrap_or_else(PoisonError::into_inner);
         let Receiving { frames, listens } = &mut *receiving;
         if !*listens && (memory.is_large() || frames.is_larger_than(KEEP)) {
@@ -167,15 +172,19 @@ impl<B: Backend, S: Stream> Connection<B, S> {
                     self.stream.tell_quiet(None);
                     *listens = false;
                 }
-                other => return other,
+                other => return other.map(|()| frames.has_next(&&self.session)),
             }
         }
     }
 
-    /// Handles the request in `memory` and sends what it gives.
-    fn answer(self: &Arc<Self>, memory: &mut Memory, ticket: Ticket) {
+    /// Handles the request in `memory` and sends what it gives, or lets that wait where there are `more` requests
+    /// and nobody else sees to them.
+    fn answer(self: &Arc<Self>, memory: &mut Memory, ticket: Ticket, more: bool) {
         let Memory { frame, buffers } = memory;
-        let waits = || self.pass_on(ticket);
+        let waits = || {
+            self.flush();
+            self.pass_on(ticket);
+        };
         let frame: &[u8] = frame;
         // A handler changes shared state in single steps, each of them whole, so what it leaves behind when it
         // panics is what another request may find at any time.
@@ -193,27 +202,60 @@ impl<B: Backend, S: Stream> Connection<B, S> {
                 }
             }
         };
+        let more = more && self.turn.is_held(ticket);
         match outcome {
-            Outcome::Later => {}
+            Outcome::Later if more => {}
+            Outcome::Later => self.flush(),
             Outcome::Violation(what) => {
                 tracing::debug!(connection = self.id, "ended: {what}");
+                self.flush();
                 self.stream.close();
             }
             Outcome::Reply { head, payload, descriptor, channel } => {
                 if let Some(Err(errno)) = channel.map(|channel| self.start_channel(*channel)) {
                     tracing::debug!(connection = self.id, %errno, "no thread for a channel");
                 }
-                let _sending = self.sending.lock().unwrap_or_else(PoisonError::into_inner);
-                let flushes = self.session.retire(frame);
-                let mut sent = self.stream.send(head, payload, descriptor.as_ref().map(AsFd::as_fd));
-                for tag in flushes {
-                    sent = sent.and_then(|()| self.stream.send(&rflush(tag), &[], None));
-                }
-                if let Err(errno) = sent {
-                    tracing::debug!(connection = self.id, %errno, "cannot send a reply");
-                    self.stream.close();
-                }
+                self.send(|replies, stream| {
+                    let flushes = self.session.retire(frame);
+                    let descriptor = descriptor.as_ref().map(AsFd::as_fd);
+                    replies.send(stream, (head, payload), descriptor, more || !flushes.is_empty())?;
+                    for tag in &flushes {
+                        replies.send(
+                            stream,
+                            (&rflush(*tag), &[]),
+                            None,
+                            more || Some(tag) != flushes.last(),
+                        )?;
+                    }
+                    Ok(())
+                });
             }
+        }
+    }
+
+    /// Sends replies that wait. Whoever is sending just now does that anyway, and is not waited for: only who has
+    /// the turn lets replies wait, and whatever else is sent takes them along.
+    fn flush(&self) {
+        match self.sending.try_lock() {
+            Ok(replies) => self.send_with(replies, Replies::flush),
+            Err(TryLockError::Poisoned(replies)) => self.send_with(replies.into_inner(), Replies::flush),
+            Err(TryLockError::WouldBlock) => {}
+        }
+    }
+
+    fn send(&self, send: impl FnOnce(&mut Replies, &S) -> Result<(), Errno>) {
+        self.send_with(self.sending.lock().unwrap_or_else(PoisonError::into_inner), send);
+    }
+
+    /// Sends something; the connection ends where that cannot be.
+    fn send_with(
+        &self,
+        mut replies: MutexGuard<'_, Replies>,
+        send: impl FnOnce(&mut Replies, &S) -> Result<(), Errno>,
+    ) {
+        if let Err(errno) = send(&mut replies, &self.stream) {
+            tracing::debug!(connection = self.id, %errno, "cannot send a reply");
+            self.stream.close();
         }
     }
 }

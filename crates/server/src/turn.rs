@@ -135,6 +135,12 @@ impl Turn {
         })
     }
 
+    /// Whether the handler with `ticket` still has the turn. It may lose it at any time.
+    pub(crate) fn is_held(&self, ticket: Ticket) -> bool {
+        let state = self.lock();
+        state.holder == Holder::Handling && state.number == ticket.0 && !state.over
+    }
+
     /// There is nothing more to receive: threads leave as they finish.
     pub(crate) fn end(&self) {
         let mut state = self.lock();

@@ -71,6 +71,11 @@ impl Frames {
         Ok(())
     }
 
+    /// Whether [`next`](Self::next) has a frame without receiving anything.
+    pub fn has_next(&self, framing: &impl Framing) -> bool {
+        matches!(self.announced(framing), Ok(Some(len)) if self.buffer.len() >= len)
+    }
+
     /// Whether this holds more than `limit` bytes of memory.
     pub fn is_larger_than(&self, limit: usize) -> bool {
         self.buffer.capacity() > limit
@@ -146,8 +151,11 @@ mod tests {
             });
             let (mut frames, mut got) = (Frames::default(), Vec::new());
             for len in lens {
+                let was_there = frames.has_next(&Short).then(|| frames.buffer.len());
                 frames.next(&b, &Short, &mut got).unwrap();
                 assert!(got == frame(len), "{len} in parts of {split}");
+                let left = was_there.map(|had| had - usize::from(len));
+                assert!(left.is_none_or(|left| left == frames.buffer.len()), "nothing more was received");
             }
             sender.join().unwrap();
             assert_eq!(frames.next(&b, &Short, &mut got), Err(End::Closed));

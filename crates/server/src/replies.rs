@@ -1,0 +1,90 @@
+//! [`Replies`]: the sending side of a connection.
+
+use std::os::fd::BorrowedFd;
+
+use gofer_transport::Stream;
+use gofer_vfs::Errno;
+
+/// How many bytes of replies wait for others.
+const TOGETHER: usize = 16 * 1024;
+
+/// Replies on their way. Small ones to requests that came together leave together: a system call for each would
+/// take longer than most requests.
+#[derive(Debug, Default)]
+pub(crate) struct Replies {
+    waiting: Vec<u8>,
+}
+
+impl Replies {
+    /// Sends a reply in two parts and what waits, or lets it wait where `more` says that another follows at once.
+    ///
+    /// # Errors
+    /// Those of the stream.
+    pub(crate) fn send(
+        &mut self,
+        stream: &impl Stream,
+        (head, payload): (&[u8], &[u8]),
+        descriptor: Option<BorrowedFd<'_>>,
+        more: bool,
+    ) -> Result<(), Errno> {
+        if descriptor.is_some() {
+            // It travels with the first byte of its own reply.
+            self.flush(stream)?;
+        }
+        if self.waiting.is_empty() && !more || descriptor.is_some() {
+            return stream.send(head, payload, descriptor);
+        }
+        self.waiting.extend_from_slice(head);
+        if self.waiting.len() + payload.len() > TOGETHER {
+            return self.flush_with(stream, payload);
+        }
+        self.waiting.extend_from_slice(payload);
+        if more { Ok(()) } else { self.flush(stream) }
+    }
+
+    /// Sends what waits.
+    ///
+    /// # Errors
+    /// Those of the stream.
+    pub(crate) fn flush(&mut self, stream: &impl Stream) -> Result<(), Errno> {
+        if self.waiting.is_empty() { Ok(()) } else { self.flush_with(stream, &[]) }
+    }
+
+    fn flush_with(&mut self, stream: &impl Stream, payload: &[u8]) -> Result<(), Errno> {
+        let sent = stream.send(&self.waiting, payload, None);
+        self.waiting.clear();
+        sent
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use gofer_transport::memory;
+
+    use super::*;
+
+    fn received(stream: &impl Stream) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(1 << 20);
+        stream.recv(&mut bytes, 1 << 20).unwrap();
+        bytes
+    }
+
+    #[test]
+    fn replies_leave_together_and_in_order() {
+        let (ours, theirs) = memory::pair();
+        let mut replies = Replies::default();
+        replies.send(&ours, (b"1", b""), None, false).unwrap();
+        assert_eq!(received(&theirs), b"1", "alone");
+        replies.send(&ours, (b"2", b"a"), None, true).unwrap();
+        replies.send(&ours, (b"3", b""), None, true).unwrap();
+        replies.send(&ours, (b"4", b"b"), None, false).unwrap();
+        assert_eq!(received(&theirs), b"2a34b");
+        replies.send(&ours, (b"5", b""), None, true).unwrap();
+        replies.flush(&ours).unwrap();
+        assert_eq!(received(&theirs), b"5");
+        replies.flush(&ours).unwrap();
+        replies.send(&ours, (b"6", b""), None, true).unwrap();
+        replies.send(&ours, (b"7", &[b'c'; TOGETHER]), None, true).unwrap();
+        assert_eq!(received(&theirs), [b"67", &[b'c'; TOGETHER][..]].concat(), "enough is there");
+    }
+}
