@@ -69,6 +69,9 @@ pub(crate) trait Ground {
 
     /// Wakes up to `waiters` of those who sleep, at either end.
     fn wake(&self, waiters: u32);
+
+    /// Gives the peer, which was woken, the time to look at the word.
+    fn linger(&self);
 }
 
 /// Which end this is.
@@ -169,9 +172,11 @@ impl<G: Ground> Handover<G> {
         Err(End::Closed)
     }
 
-    /// What was received is answered.
+    /// What was received is answered. The end of the channel takes the place of the word that says so, so that the
+    /// peer is given a moment to see it.
     pub(crate) fn answered(&self) {
         if !self.advance(progress::BUSY, progress::IDLE) {
+            self.ground.linger();
             self.shut_down();
         }
     }
@@ -251,6 +256,8 @@ mod tests {
         fn wake(&self, waiters: u32) {
             self.wakes.set(self.wakes.get().saturating_add(waiters));
         }
+
+        fn linger(&self) {}
     }
 
     fn server(state: u32) -> Handover<Flipping> {

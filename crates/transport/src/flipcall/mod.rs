@@ -29,6 +29,7 @@ mod model;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use gofer_sys::futex::{self, Woken};
@@ -52,6 +53,9 @@ const DATA: usize = 16;
 
 /// The longest sleep. A peer can keep a thread asleep for so long after it was told to end, no longer.
 const SLEEP: Duration = Duration::from_secs(5);
+
+/// How long a reply is left to be seen before the channel ends. A client that is awake takes microseconds.
+const MOMENT: Duration = Duration::from_millis(20);
 
 /// What an end greets with.
 const GREETING: &[u8] = b"{}\n";
@@ -122,7 +126,8 @@ impl Closer {
         self.0.shut_down();
     }
 
-    /// As [`close`](Self::close), but a server's channel first answers the request that it has received.
+    /// As [`close`](Self::close), but a server's channel first answers the request that it has received, and leaves
+    /// the client 20 ms to see that.
     pub fn retire(&self) {
         self.0.retire();
     }
@@ -163,6 +168,10 @@ impl Ground for Window {
 
     fn wake(&self, waiters: u32) {
         futex::wake(self.state(), waiters);
+    }
+
+    fn linger(&self) {
+        thread::sleep(MOMENT);
     }
 }
 

@@ -168,6 +168,9 @@ impl Ground for Model {
             self.0.sleepers.notify_all();
         }
     }
+
+    /// No time is enough for every order of events.
+    fn linger(&self) {}
 }
 
 /// Every interleaving with at most `preemptions` switches away from a thread that could go on.
@@ -312,6 +315,33 @@ fn both_may_shut_down_at_once() {
         for thread in threads {
             thread.join().unwrap();
         }
+    });
+}
+
+/// What was taken is answered, even if the end comes before that is seen; what was not is refused, and nobody is left
+/// asleep.
+#[test]
+fn a_channel_that_retires_answers_what_it_took() {
+    model(3, || {
+        let window = Model::new(Fault::None, false);
+        let (client, server) = (window.end(Side::Client), window.end(Side::Server));
+        let closer = Arc::clone(&server);
+        let closing = thread::spawn(move || closer.retire());
+        let serving = thread::spawn(move || {
+            let took = wait(&server).and_then(|()| server.take()).is_ok();
+            if took {
+                server.ground().write(2);
+                assert_eq!(server.pass(), Ok(()), "nobody shuts it down meanwhile");
+                server.answered();
+                assert_eq!(wait(&server), Err(End::Closed));
+            }
+            took
+        });
+        let asked = ask(&client);
+        closing.join().unwrap();
+        let took = serving.join().unwrap();
+        assert!(took || asked == Err(End::Closed));
+        assert_eq!(client.pass(), Err(End::Closed));
     });
 }
 
