@@ -13,7 +13,8 @@ impl<B: Backend> Session<B> {
         let len = cx.payload_max(t.count);
         match self.fids.entry(t.fid)? {
             Entry::Xattr(fid) => fid.read(t.offset, len, cx.scratch)?,
-            Entry::File(fid) => {
+            Entry::Walked(_) => return Err(Errno::EINVAL),
+            Entry::Opened(fid) => {
                 let open = fid.open().ok_or(Errno::EINVAL)?;
                 if !open.access.reads() {
                     return Err(Errno::EPERM);
@@ -29,7 +30,8 @@ impl<B: Backend> Session<B> {
         let Data(bytes) = t.data;
         let written = match self.fids.entry(t.fid)? {
             Entry::Xattr(fid) => fid.write(t.offset, bytes)?,
-            Entry::File(fid) => {
+            Entry::Walked(_) => return Err(Errno::EINVAL),
+            Entry::Opened(fid) => {
                 let open = fid.open().ok_or(Errno::EINVAL)?;
                 if !open.access.writes() {
                     return Err(Errno::EPERM);
