@@ -28,6 +28,7 @@ pub(crate) fn run(settings: Settings) -> Result<(), Failure> {
     let config = Config::new(settings, &around)?;
     log::start(config.log_level, config.log_format);
     process::clear_umask();
+    LocalFs::limit_places(config.places);
     let (events, next) = mpsc::channel();
     let stop = events.clone();
     // The receiver lives as long as this function, and nothing is to be stopped after it.

@@ -199,7 +199,12 @@ impl Backend for LocalFs {
         flags: RenameFlags,
     ) -> Result<()> {
         let (from, to) = (old_dir.hold()?, new_dir.hold()?);
-        gofer_sys::entry::rename(from.as_fd(), old, to.as_fd(), new, flags)
+        gofer_sys::entry::rename(from.as_fd(), old, to.as_fd(), new, flags)?;
+        node::note_move(new_dir, &to, new);
+        if flags == RenameFlags::Exchange {
+            node::note_move(old_dir, &from, old);
+        }
+        Ok(())
     }
     fn unlink(&self, dir: &Node, name: Name<'_>, what: Unlink) -> Result<()> {
         gofer_sys::entry::unlink(dir.hold()?.as_fd(), name, what)

@@ -18,16 +18,16 @@
 //! those of open files.
 //!
 //! Locks: a place's descriptor, held shared while a system call uses it, and exclusively only by who finds it
-//! free at once and for a few instructions, so that nobody waits for the host; then a ring's; then the table of
-//! moved places. None of the last two is held across a system call.
+//! free at once and for a few instructions, so that nobody waits for the host; then a ring's; then one of the
+//! tables of what was moved. None of these last is held across a system call.
 //!
 //! [`LocalFs::limit_places`]: crate::LocalFs::limit_places
 
 use std::cell::Cell;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError, Weak,
 };
@@ -52,6 +52,43 @@ static ALL: [Mutex<Ring>; RINGS] = [const { Mutex::new(Ring::new()) }; RINGS];
 
 /// Where places were moved to by their own fids, by the address of each.
 static MOVED: Mutex<Option<HashMap<usize, Link>>> = Mutex::new(None);
+
+/// Where this process moved files to, lately and since places first gave up their descriptors: cold places of
+/// them, and of what is below them, are found again.
+static MOVES: Mutex<Moves> = Mutex::new(Moves { to: None, order: VecDeque::new() });
+
+/// Whether any place has given up its descriptor yet.
+static ANY_COLD: AtomicBool = AtomicBool::new(false);
+
+struct Moves {
+    to: Option<HashMap<FileId, Link>>,
+    order: VecDeque<FileId>,
+}
+
+impl Moves {
+    /// How many are remembered.
+    const MAX: usize = 4096;
+}
+
+/// Notes that a name was moved, whatever it stands for.
+pub(crate) fn note_move(dir: &Node, held: &Held<'_>, name: Name<'_>) {
+    if !ANY_COLD.load(Ordering::Relaxed) {
+        return;
+    }
+    // What cannot be looked at is not found again either.
+    let Ok(attr) = attr::stat_child(held.as_fd(), name) else { return };
+    let link = Link { dir: dir.clone(), name: name.into() };
+    let mut moves = lock(&MOVES);
+    let before = moves.to.get_or_insert_default().insert(attr.id, link);
+    if before.is_none() {
+        moves.order.push_back(attr.id);
+    }
+    let oldest = if moves.order.len() > Moves::MAX { moves.order.pop_front() } else { None };
+    let forgotten = oldest.and_then(|id| moves.to.as_mut()?.remove(&id));
+    drop(moves);
+    // Either may close a descriptor: not under the lock.
+    drop((before, forgotten));
+}
 
 /// Sets how many descriptors places may hold besides those that are pinned.
 pub(crate) fn set_limit(places: usize) {
@@ -218,6 +255,17 @@ impl Node {
     /// Where it was found or moved to.
     pub(crate) fn found_at(&self) -> Option<(Self, NameBuf)> {
         self.arc().link().map(|Link { dir, name }| (dir, name))
+    }
+
+    /// Looks for it where its file was moved to by this process, from now on; whether that is elsewhere.
+    fn follow(&self) -> bool {
+        let moved = lock(&MOVES).to.as_ref().and_then(|to| to.get(&self.id()).cloned());
+        let (Some(new), Some(old)) = (moved, self.arc().link()) else { return false };
+        let is_new = !Arc::ptr_eq(new.dir.arc(), old.dir.arc()) || new.name.as_name() != old.name.as_name();
+        if is_new {
+            self.moved(&new.dir, new.name.as_name());
+        }
+        is_new
     }
 
     /// Notes where it is now.
@@ -399,12 +447,29 @@ fn address(node: &Arc<Inner>) -> usize {
     Arc::as_ptr(node).addr()
 }
 
-/// Has the descriptor of a cold place anew, and those of the places above it that are cold too: up to the
-/// nearest that is hot, and down again step by step. What a step starts from is held until it is made.
+/// Has the descriptor of a cold place anew. Where a file is not where it was found, it may be where this process
+/// moved it to.
 #[cold]
 fn warm(node: &Arc<Inner>) -> Result<Held<'_>> {
+    /// Of the places on the way, so many may have been moved.
+    const MOVES: usize = 64;
+    for _ in 0..MOVES {
+        match climb(node) {
+            Ok(held) => return Ok(held),
+            Err((Errno::ESTALE, lost)) if lost.follow() => {}
+            Err((errno, _)) => return Err(errno),
+        }
+    }
+    Err(Errno::ESTALE)
+}
+
+/// Has the descriptors anew of a cold place and of those above it that are cold too: up to the nearest that is
+/// hot, and down again step by step. What a step starts from is held until it is made. An error comes with the
+/// place at which it happened.
+fn climb(node: &Arc<Inner>) -> std::result::Result<Held<'_>, (Errno, Node)> {
+    let lost = |node: &Arc<Inner>| Node(Some(Arc::clone(node)));
     // Only a root has none, and that is always hot.
-    let above = |node: &Arc<Inner>| node.link().ok_or(Errno::ESTALE);
+    let above = |node: &Arc<Inner>| node.link().ok_or_else(|| (Errno::ESTALE, lost(node)));
     let mut path = vec![above(node)?];
     loop {
         let top = path.len() - 1;
@@ -414,9 +479,11 @@ fn warm(node: &Arc<Inner>) -> Result<Held<'_>> {
             continue;
         };
         for step in (1..=top).rev() {
-            dir = path[step - 1].dir.arc().reopen(&dir, path[step].name.as_name())?;
+            let place = path[step - 1].dir.arc();
+            let reopened = place.reopen(&dir, path[step].name.as_name());
+            dir = reopened.map_err(|errno| (errno, lost(place)))?;
         }
-        return node.reopen(&dir, path[0].name.as_name());
+        return node.reopen(&dir, path[0].name.as_name()).map_err(|errno| (errno, lost(node)));
     }
 }
 
@@ -517,6 +584,7 @@ impl Ring {
             if idle && let Ok(mut fd) = node.fd.try_write() {
                 victim.fd = fd.take();
                 drop(fd);
+                ANY_COLD.store(true, Ordering::Relaxed);
                 self.leave(&node);
             }
             let address = address(&node);
