@@ -26,6 +26,7 @@
 use std::cell::Cell;
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
+use std::mem;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{
@@ -210,7 +211,11 @@ impl Node {
             },
             None => Arc::new(inner),
         };
-        let victim = lock(ring_of(&arc)).enter(&arc);
+        let mut ring = lock(ring_of(&arc));
+        ring.count += 1;
+        ring.peak = ring.peak.max(ring.count);
+        let victim = ring.enter(&arc);
+        drop(ring);
         drop(victim);
         Ok(Self(Some(arc)))
     }
@@ -317,30 +322,45 @@ fn let_go(mut arc: Arc<Inner>, more: &mut Vec<Arc<Inner>>) -> Option<Arc<Inner>>
     if Arc::strong_count(&arc) == 1 {
         // Nobody else has it, but for who looks for a descriptor to give up and finds it in the ring.
         let mut ring = lock(ring_of(&arc));
-        ring.leave(&arc);
         let address = address(&arc);
+        ring.leave(&arc, address);
         if let Some(inner) = Arc::get_mut(&mut arc) {
             more.extend(inner.take_moved(address));
             parent = inner.parent.take();
             inner.name = None;
             fd = inner.fd.get_mut().unwrap_or_else(PoisonError::into_inner).take();
-            if ring.spare.len() < SPARE {
+            let spare = if ring.spare.len() < SPARE {
                 ring.spare.push(arc);
-                drop(ring);
+                None
             } else {
-                drop(ring);
-                drop(arc);
-            }
-            drop(fd);
+                Some(arc)
+            };
+            let few = ring.ended();
+            drop(ring);
+            drop((fd, spare));
+            give_back(few);
             return parent;
         }
     }
     let (address, ring) = (address(&arc), ring_of(&arc));
     // Of all who come here at once, one gets it.
     let mut inner = Arc::into_inner(arc)?;
-    lock(ring).leave(&inner);
+    let few = {
+        let mut ring = lock(ring);
+        ring.leave(&inner, address);
+        ring.ended()
+    };
+    give_back(few);
     more.extend(inner.take_moved(address));
     inner.parent.take()
+}
+
+/// Returns memory to the system, when few are left of many places: these, which the ring counted, may be dropped.
+fn give_back(few: Option<Vec<Node>>) {
+    if few.is_some() {
+        drop(few);
+        gofer_sys::alloc::trim();
+    }
 }
 
 impl Inner {
@@ -494,6 +514,9 @@ struct Ring {
     holes: Vec<u32>,
     hand: usize,
     spare: Vec<Arc<Inner>>,
+    /// How many places belong to it, hot or not, and how many did.
+    count: usize,
+    peak: usize,
 }
 
 /// What was given up, to be dropped when no lock is held.
@@ -512,7 +535,7 @@ fn ring_of(node: &Arc<Inner>) -> &'static Mutex<Ring> {
 
 impl Ring {
     const fn new() -> Self {
-        Self { places: Vec::new(), holes: Vec::new(), hand: 0, spare: Vec::new() }
+        Self { places: Vec::new(), holes: Vec::new(), hand: 0, spare: Vec::new(), count: 0, peak: 0 }
     }
 
     fn live(&self) -> usize {
@@ -541,24 +564,38 @@ impl Ring {
         victim
     }
 
-    fn leave(&mut self, node: &Inner) {
+    /// Lets go of a place. It has the address only to be sure: it may be in nobody's hands any more, and its
+    /// position another's.
+    fn leave(&mut self, node: &Inner, address: usize) {
         let at = node.at.swap(NOWHERE, Ordering::Relaxed);
-        let Some(place) = usize::try_from(at).ok().and_then(|place| self.places.get_mut(place)) else {
-            return;
-        };
+        let place = usize::try_from(at).ok().and_then(|place| self.places.get_mut(place));
+        let Some(place) = place.filter(|place| place.as_ptr().addr() == address) else { return };
         *place = Weak::new();
         self.holes.push(at);
-        if self.live() == 0 {
-            self.holes.clear();
-            self.places.clear();
-            if self.places.capacity() > 64 {
-                (self.places, self.holes) = (Vec::new(), Vec::new());
-            }
-        }
     }
 
-    fn pin(&mut self, node: &Inner) {
-        self.leave(node);
+    /// Counts a place that is no more. Where few are left of many, the ring is made as small as they need, and
+    /// what was looked at for that is to be dropped when the lock is free.
+    fn ended(&mut self) -> Option<Vec<Node>> {
+        /// For less it is not worth the while.
+        const MANY: usize = 1024;
+        self.count = self.count.saturating_sub(1);
+        if self.peak < MANY || self.count > self.peak / 4 {
+            return None;
+        }
+        self.peak = self.count;
+        (self.holes, self.hand) = (Vec::new(), 0);
+        let hot: Vec<Node> =
+            mem::take(&mut self.places).iter().filter_map(Weak::upgrade).map(|arc| Node(Some(arc))).collect();
+        for (at, node) in (0..).zip(&hot) {
+            node.arc().at.store(at, Ordering::Relaxed);
+            self.places.push(Arc::downgrade(node.arc()));
+        }
+        Some(hot)
+    }
+
+    fn pin(&mut self, node: &Arc<Inner>) {
+        self.leave(node, address(node));
         let pins = node.pins.load(Ordering::Relaxed);
         node.pins.store(pins.saturating_add(1), Ordering::Relaxed);
     }
@@ -585,17 +622,18 @@ impl Ring {
                 victim.fd = fd.take();
                 drop(fd);
                 ANY_COLD.store(true, Ordering::Relaxed);
-                self.leave(&node);
+                self.leave(&node, address(&node));
             }
             let address = address(&node);
             if let Some(mut inner) = Arc::into_inner(node) {
-                self.leave(&inner);
+                self.leave(&inner, address);
+                self.count = self.count.saturating_sub(1);
                 let parents = [inner.take_moved(address), inner.parent.take()];
                 victim.parents.extend(parents.into_iter().flatten().map(|parent| Node(Some(parent))));
                 let fd = inner.fd.get_mut().unwrap_or_else(PoisonError::into_inner);
                 victim.fd = victim.fd.or_else(|| fd.take());
             }
-            if victim.fd.is_some() || self.places.is_empty() {
+            if victim.fd.is_some() {
                 break;
             }
         }
