@@ -12,6 +12,8 @@
 //!    +---- used: open_child(parent, name), statx ----+
 //! ```
 //!
+//! Of a directory there is one node in each tree, however often it is walked to. It knows where it was seen last.
+//!
 //! Descriptors are the process's, and so is the limit on those of places ([`LocalFs::limit_places`]). What is
 //! evictable is in one of a few rings, each with a hand that gives whatever was used a second chance. Not in a
 //! ring are places that must stay what they are whatever happens to their name ([pinned](Node::pin)): roots, and
@@ -19,7 +21,7 @@
 //!
 //! Locks: a place's descriptor, held shared while a system call uses it, and exclusively only by who finds it
 //! free at once and for a few instructions, so that nobody waits for the host; then a ring's; then one of the
-//! tables of what was moved. None of these last is held across a system call.
+//! tables of directories and of what was moved. None of these last is held across a system call.
 //!
 //! [`LocalFs::limit_places`]: crate::LocalFs::limit_places
 
@@ -142,7 +144,7 @@ struct Inner {
     /// How many want it to stay hot; at the greatest number it stays so for ever. Changed under its ring's lock.
     pins: AtomicU16,
     kind: FileKind,
-    /// [`USED_BIT`], [`MOVED_BIT`].
+    /// [`USED_BIT`], [`MOVED_BIT`], and the number of its tree.
     flags: AtomicU8,
 }
 
@@ -150,6 +152,27 @@ struct Inner {
 const USED_BIT: u8 = 1;
 /// It is in [`MOVED`].
 const MOVED_BIT: u8 = 2;
+/// Above these bits stands the number of its tree.
+const TREE_SHIFT: u8 = 2;
+/// The number of all trees beyond the 63rd, whose directories are not shared.
+const UNSHARED: u8 = 63;
+
+/// How many trees there were.
+static TREES: AtomicU8 = AtomicU8::new(0);
+
+/// A tree and a directory in it.
+type Key = (u8, FileId);
+
+type Dirs = Option<HashMap<Key, Weak<Inner>>>;
+
+/// The directories that there are nodes of, so that there is one of each: what fids keep of the way they were
+/// walked is not more than there are directories. Not across trees: one's directory may be above another's root.
+static DIRS: [Mutex<Dirs>; RINGS] = [const { Mutex::new(None) }; RINGS];
+
+fn dirs_of((_, id): Key) -> &'static Mutex<Dirs> {
+    let spread = usize::try_from(id.ino % 8).unwrap_or_default();
+    &DIRS[spread % RINGS]
+}
 
 /// A directory and a name in it.
 #[derive(Clone)]
@@ -185,7 +208,10 @@ impl Drop for Pinned {
 impl Node {
     /// The root of an export. It stays hot.
     pub(crate) fn root(fd: OwnedFd, attr: &Attr) -> Result<Self> {
-        let root = Inner::new(fd, None, attr)?;
+        let mut root = Inner::new(fd, None, attr)?;
+        let next = |tree: u8| (tree < UNSHARED).then_some(tree + 1);
+        let tree = TREES.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).unwrap_or(UNSHARED);
+        *root.flags.get_mut() |= tree << TREE_SHIFT;
         root.pins.store(u16::MAX, Ordering::Relaxed);
         Ok(Self(Some(Arc::new(root))))
     }
@@ -198,7 +224,11 @@ impl Node {
         thread_local! {
             static NEXT: Cell<usize> = const { Cell::new(0) };
         }
-        let inner = Inner::new(fd, Some(Link { dir: dir.clone(), name: name.into() }), attr)?;
+        let mut inner = Inner::new(fd, Some(Link { dir: dir.clone(), name: name.into() }), attr)?;
+        *inner.flags.get_mut() |= dir.arc().flags.load(Ordering::Relaxed) & !(USED_BIT | MOVED_BIT);
+        if let Some(known) = inner.known(dir, name) {
+            return Ok(known);
+        }
         let next = NEXT.try_with(|next| next.replace(next.get().wrapping_add(1))).unwrap_or(0);
         let spare = lock(&ALL[next % RINGS]).spare.pop();
         let arc = match spare {
@@ -217,6 +247,9 @@ impl Node {
         let victim = ring.enter(&arc);
         drop(ring);
         drop(victim);
+        if let Some(key) = arc.key() {
+            lock(dirs_of(key)).get_or_insert_default().insert(key, Arc::downgrade(&arc));
+        }
         Ok(Self(Some(arc)))
     }
 
@@ -319,7 +352,7 @@ impl Drop for Node {
 /// Drops one holder's share of a place. The last one's gives the parents to be dropped, one of them in `more`.
 fn let_go(mut arc: Arc<Inner>, more: &mut Vec<Arc<Inner>>) -> Option<Arc<Inner>> {
     let (fd, parent);
-    if Arc::strong_count(&arc) == 1 {
+    if forget_dir(&arc) {
         // Nobody else has it, but for who looks for a descriptor to give up and finds it in the ring.
         let mut ring = lock(ring_of(&arc));
         let address = address(&arc);
@@ -345,6 +378,7 @@ fn let_go(mut arc: Arc<Inner>, more: &mut Vec<Arc<Inner>>) -> Option<Arc<Inner>>
     let (address, ring) = (address(&arc), ring_of(&arc));
     // Of all who come here at once, one gets it.
     let mut inner = Arc::into_inner(arc)?;
+    inner.forget_dir(address);
     let few = {
         let mut ring = lock(ring);
         ring.leave(&inner, address);
@@ -353,6 +387,29 @@ fn let_go(mut arc: Arc<Inner>, more: &mut Vec<Arc<Inner>>) -> Option<Arc<Inner>>
     give_back(few);
     more.extend(inner.take_moved(address));
     inner.parent.take()
+}
+
+/// Whether this is the only holder of a place. From then on nobody finds a directory any more.
+fn forget_dir(arc: &Arc<Inner>) -> bool {
+    let Some(key) = arc.key() else { return Arc::strong_count(arc) == 1 };
+    let mut dirs = lock(dirs_of(key));
+    let is_last = Arc::strong_count(arc) == 1;
+    if is_last {
+        remove_dir(&mut dirs, key, address(arc));
+    }
+    is_last
+}
+
+/// Takes a directory out of its table, if it is in there.
+fn remove_dir(dirs: &mut Dirs, key: Key, address: usize) {
+    let Some(dirs) = dirs else { return };
+    if dirs.get(&key).is_some_and(|known| known.as_ptr().addr() == address) {
+        dirs.remove(&key);
+        if dirs.capacity() > 64 && dirs.len() < dirs.capacity() / 8 {
+            let room = dirs.len() * 2;
+            dirs.shrink_to(room);
+        }
+    }
 }
 
 /// Returns memory to the system, when few are left of many places: these, which the ring counted, may be dropped.
@@ -380,6 +437,45 @@ impl Inner {
             kind: attr.kind,
             flags: AtomicU8::new(USED_BIT),
         })
+    }
+
+    /// What it is found by, for a directory that is shared.
+    fn key(&self) -> Option<Key> {
+        let tree = self.flags.load(Ordering::Relaxed) >> TREE_SHIFT;
+        (self.kind == FileKind::Directory && tree != UNSHARED).then(|| (tree, self.id()))
+    }
+
+    fn forget_dir(&self, address: usize) {
+        if let Some(key) = self.key() {
+            remove_dir(&mut lock(dirs_of(key)), key, address);
+        }
+    }
+
+    /// The node that there is of this directory, which was found just now, and which knows then where.
+    fn known(&mut self, dir: &Node, name: Name<'_>) -> Option<Node> {
+        let key = self.key()?;
+        let known = lock(dirs_of(key)).as_ref()?.get(&key).and_then(Weak::upgrade);
+        let known = Node(Some(known?));
+        let arc = known.arc();
+        if arc.birth != self.birth {
+            return None;
+        }
+        if let Some(fd) = self.fd.get_mut().unwrap_or_else(PoisonError::into_inner).take() {
+            drop(arc.install(fd));
+        }
+        if !arc.is_at(dir, name) {
+            known.moved(dir, name);
+        }
+        Some(known)
+    }
+
+    /// Whether it is known to be there.
+    fn is_at(self: &Arc<Self>, dir: &Node, name: Name<'_>) -> bool {
+        let is = |parent: &Arc<Self>, own: Name<'_>| Arc::ptr_eq(parent, dir.arc()) && own == name;
+        if self.flags.load(Ordering::Acquire) & MOVED_BIT != 0 {
+            return self.link().is_some_and(|link| is(link.dir.arc(), link.name.as_name()));
+        }
+        self.parent.as_ref().zip(self.name.as_ref()).is_some_and(|(parent, own)| is(parent, own.as_name()))
     }
 
     fn id(&self) -> FileId {
@@ -578,7 +674,7 @@ impl Ring {
     /// what was looked at for that is to be dropped when the lock is free.
     fn ended(&mut self) -> Option<Vec<Node>> {
         /// For less it is not worth the while.
-        const MANY: usize = 1024;
+        const MANY: usize = 256;
         self.count = self.count.saturating_sub(1);
         if self.peak < MANY || self.count > self.peak / 4 {
             return None;
@@ -626,6 +722,7 @@ impl Ring {
             }
             let address = address(&node);
             if let Some(mut inner) = Arc::into_inner(node) {
+                inner.forget_dir(address);
                 self.leave(&inner, address);
                 self.count = self.count.saturating_sub(1);
                 let parents = [inner.take_moved(address), inner.parent.take()];

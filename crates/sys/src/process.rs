@@ -55,7 +55,7 @@ pub fn forget_code() {
 fn code(line: &str) -> Option<(*mut std::ffi::c_void, usize)> {
     let mut fields = line.split_ascii_whitespace();
     let (range, rights) = (fields.next()?, fields.next()?);
-    let is_file = fields.next_back().is_some_and(|path| path.starts_with('/'));
+    let is_file = fields.nth(3).is_some_and(|path| path.starts_with('/'));
     if rights != "r-xp" || !is_file {
         return None;
     }

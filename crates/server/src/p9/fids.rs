@@ -168,7 +168,7 @@ impl<B: Backend> Entry<B> {
 type Shard<B> = HashMap<u32, Entry<B>>;
 
 /// How many tables the fids are spread over, so that requests seldom meet at one lock.
-const SHARDS: usize = 8;
+const SHARDS: usize = 6;
 
 /// The fids of a connection.
 ///
