@@ -43,6 +43,7 @@ pub(crate) fn run(settings: Settings) -> Result<(), Failure> {
         tell(ready, &doors)?;
     }
     let doors = if config.once { first(doors, &events, &next)? } else { doors };
+    gofer_sys::alloc::trim();
     process::forget_code();
     let server = Server::new(exports, config.limits).map_err(no_thread)?;
     serve(&server, doors, config.drain, &events, &next)
