@@ -71,24 +71,26 @@ fn fids() {
 fn descriptors() {
     let check = |site: &Site| -> Result<()> {
         let (mut c, mut other) = (site.client(), site.client());
-        let file = c.at("file")?;
-        assert_eq!(until(Errno::ENFILE, || c.at("file").map(drop)), 18, "one for each, and for the root");
-        for _ in 0..10 {
-            c.at("")?;
+        let (file, clone, mut last) = (c.at("file")?, c.at("")?, None);
+        let mut open = |c: &mut Client| {
+            last = Some(c.at("file")?);
+            c.open(last.unwrap_or(ROOT), OpenBits::RDONLY).map(drop)
+        };
+        assert_eq!(until(Errno::ENFILE, || open(&mut c)), 10, "two for each, and as many for others");
+        for _ in 0..100 {
+            c.at("file")?;
         }
-        assert_eq!(c.open(file, OpenBits::RDONLY).err(), Some(Errno::ENFILE), "an open file is one more");
-        let clone = c.at("")?;
         let refused = c.create(clone, "new", OpenBits::RDWR, 0o644).err();
         assert_eq!(refused, Some(Errno::ENFILE));
-        assert_eq!(c.at("new"), Err(Errno::ENFILE));
-        c.clunk(Fid(2))?;
-        c.open(file, OpenBits::RDONLY)?;
-        assert_eq!(c.read(file, 0, 5)?, b"hello");
-        c.clunk(Fid(3))?;
         assert_eq!(c.at("new"), Err(Errno::ENOENT), "nothing was left behind");
-        other.open_at("file", OpenBits::RDONLY).map(drop)
+        assert_eq!(until(Errno::ENFILE, || open(&mut other)), 5, "others have enough, and leave some too");
+        let Some(fid) = last else { return Err(Errno::EIO) };
+        other.clunk(fid)?;
+        assert_eq!(c.open(file, OpenBits::RDONLY).err(), Some(Errno::ENFILE), "which is not for the first");
+        assert_eq!(c.getattr(file)?.attr.size, 9);
+        Ok(())
     };
-    for site in sites(Limits { descriptors: 20, ..Limits::default() }) {
+    for site in sites(Limits { descriptors: 40, ..Limits::default() }) {
         check(&site).expect("answers");
     }
 }

@@ -20,6 +20,8 @@ pub(crate) struct Config {
     pub(crate) once: bool,
     pub(crate) ready_fd: Option<u32>,
     pub(crate) limits: Limits,
+    /// Descriptors for places that are not open.
+    pub(crate) places: usize,
     pub(crate) xattr: XattrPolicy,
     pub(crate) sockets: HostSockets,
     pub(crate) ids: IdMap,
@@ -108,6 +110,7 @@ impl Config {
             once,
             ready_fd: settings.ready_fd.map(ready_fd).transpose()?,
             limits: limits(&settings, around),
+            places: descriptors(&settings, around) / 8 * 3,
             xattr: match settings.xattr {
                 Some(Xattr::None) => XattrPolicy::None,
                 Some(Xattr::Verity) => XattrPolicy::Verity,
@@ -192,18 +195,25 @@ fn ready_fd(number: u32) -> Result<u32, Failure> {
     }
 }
 
-/// The limits that were given, and the server's own for the others; but so few descriptors for each that one
-/// client leaves half of them to all others, besides one for each connection.
-fn limits(settings: &Settings, around: &Surroundings) -> Limits {
-    let number = |n: std::num::NonZeroU32| usize::try_from(n.get()).unwrap_or(usize::MAX);
-    let own = Limits::default();
-    let connections = settings.max_connections.map_or(own.connections, number);
+/// The descriptors that the process may hold besides one for each connection. Half of them are for open files,
+/// three eighths for places that are not; the rest is what requests need while they are handled.
+fn descriptors(settings: &Settings, around: &Surroundings) -> usize {
+    let connections = settings.max_connections.map_or(Limits::default().connections, number);
     let nofile = usize::try_from(around.nofile).unwrap_or(usize::MAX);
-    let left = nofile.saturating_sub(connections.min(nofile / 4));
+    nofile - connections.min(nofile / 4)
+}
+
+fn number(n: std::num::NonZeroU32) -> usize {
+    usize::try_from(n.get()).unwrap_or(usize::MAX)
+}
+
+/// The limits that were given, and the server's own for the others.
+fn limits(settings: &Settings, around: &Surroundings) -> Limits {
+    let own = Limits::default();
     Limits {
         fids: settings.max_fids.map_or(own.fids, number),
-        descriptors: own.descriptors.min(left / 2),
-        connections,
+        descriptors: own.descriptors.min(descriptors(settings, around) / 2),
+        connections: settings.max_connections.map_or(own.connections, number),
         threads: settings.max_threads.map_or(own.threads, number),
         channels: settings.max_channels.map_or(own.channels, usize::from),
         ..own

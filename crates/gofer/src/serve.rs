@@ -28,6 +28,7 @@ pub(crate) fn run(settings: Settings) -> Result<(), Failure> {
     let config = Config::new(settings, &around)?;
     log::start(config.log_level, config.log_format);
     process::clear_umask();
+    LocalFs::limit_places(config.places);
     let (events, next) = mpsc::channel();
     let stop = events.clone();
     // The receiver lives as long as this function, and nothing is to be stopped after it.
@@ -42,6 +43,8 @@ pub(crate) fn run(settings: Settings) -> Result<(), Failure> {
         tell(ready, &doors)?;
     }
     let doors = if config.once { first(doors, &events, &next)? } else { doors };
+    gofer_sys::alloc::trim();
+    process::forget_code();
     let server = Server::new(exports, config.limits).map_err(no_thread)?;
     serve(&server, doors, config.drain, &events, &next)
 }

@@ -52,7 +52,7 @@ impl LocalFs {
     /// A directory below one with the set-group-id bit has it too (`inode(7)`).
     pub(crate) fn mkdir(&self, dir: &Node, name: Name<'_>, perm: u32, owner: Owner) -> Result<(Node, Attr)> {
         let made = Made::now(FileKind::Directory);
-        entry::mkdir(dir.as_fd(), name, perm)?;
+        entry::mkdir(dir.hold()?.as_fd(), name, perm)?;
         self.take_hold(dir, name, made, perm, owner)
     }
 
@@ -71,7 +71,7 @@ impl LocalFs {
             return Ok((node, attr));
         }
         let made = Made::now(what.kind());
-        entry::mknod(dir.as_fd(), name, what, perm)?;
+        entry::mknod(dir.hold()?.as_fd(), name, what, perm)?;
         self.take_hold(dir, name, made, perm, owner)
     }
 
@@ -83,16 +83,17 @@ impl LocalFs {
         owner: Owner,
     ) -> Result<(Node, Attr)> {
         let made = Made::now(FileKind::Symlink);
-        entry::symlink(dir.as_fd(), name, target)?;
+        entry::symlink(dir.hold()?.as_fd(), name, target)?;
         // The host gives a link the mode it has; 0 asks for no bit more.
         self.take_hold(dir, name, made, 0, owner)
     }
 
     pub(crate) fn link(&self, node: &Node, dir: &Node, name: Name<'_>) -> Result<()> {
-        if node.kind == FileKind::Directory {
+        if node.kind() == FileKind::Directory {
             return Err(Errno::EPERM);
         }
-        entry::link(&self.procfd, node.as_fd(), dir.as_fd(), name)
+        let (file, dir) = (node.hold()?, dir.hold()?);
+        entry::link(&self.procfd, file.as_fd(), dir.as_fd(), name)
     }
 
     /// Walks to what was made just now and settles it. None of these calls gives a descriptor of what it made,
@@ -110,7 +111,7 @@ impl LocalFs {
         let what = if made.kind == FileKind::Directory { Unlink::Directory } else { Unlink::File };
         let (node, attr) = self.walk(dir, name).inspect_err(|_| {
             // No descriptor could be had, and none is needed to look.
-            if let Ok(found) = attr::stat_child(dir.as_fd(), name)
+            if let Ok(found) = dir.hold().and_then(|dir| attr::stat_child(dir.as_fd(), name))
                 && made.is(&found)
             {
                 self.undo(dir, name, found.id, what);
@@ -120,7 +121,7 @@ impl LocalFs {
             let as_asked = attr.kind == made.kind && !self.is_unsettled(&attr, perm, owner);
             return if as_asked { Ok((node, attr)) } else { Err(Errno::ENOENT) };
         }
-        let settled = self.settle(node.as_fd(), attr, perm, owner);
+        let settled = node.hold().and_then(|held| self.settle(held.as_fd(), attr, perm, owner));
         let attr = settled.inspect_err(|_| self.undo(dir, name, attr.id, what))?;
         Ok((node, attr))
     }
@@ -157,6 +158,7 @@ impl LocalFs {
     /// Removes what was made and could not be settled, if it still has its name. Linux removes names, not files:
     /// what takes the name between the look and the call is removed instead.
     pub(crate) fn undo(&self, dir: &Node, name: Name<'_>, made: FileId, what: Unlink) {
+        let Ok(dir) = dir.hold() else { return };
         if attr::stat_child(dir.as_fd(), name).is_ok_and(|now| now.id == made) {
             // The error that is answered is the one that led here.
             let _ = entry::unlink(dir.as_fd(), name, what);
@@ -203,7 +205,7 @@ mod tests {
         let owner = Owner { uid: Some(Uid(attr.uid.0 ^ 1)), gid: None };
         for (perm, owner) in [(0o755, owner), (0o4755, Owner::default())] {
             assert_eq!(fs.take_hold(&root, name, other, perm, owner).err(), Some(Errno::ENOENT));
-            assert_eq!(attr::stat(node.as_fd()).unwrap(), attr);
+            assert_eq!(attr::stat(node.hold().unwrap().as_fd()).unwrap(), attr);
         }
         let (_, found) = fs.take_hold(&root, name, other, 0o755, Owner::default()).unwrap();
         assert_eq!(found, attr, "nothing was to be changed");

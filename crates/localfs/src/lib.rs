@@ -2,8 +2,9 @@
 //!
 //! The root of an export is opened once. From then on every operation is a system call relative to a
 //! descriptor with at most one checked name: there is no path that could be redirected, nothing to keep up
-//! to date when something is renamed, and no lock, because the host's kernel is one. A [`Node`] is a
-//! descriptor of a place (`O_PATH`), for which nothing is opened; a [`File`] is a description of its own.
+//! to date when something is renamed, and no lock, because the host's kernel is one. A [`Node`] has a
+//! descriptor of a place (`O_PATH`), for which nothing is opened, and can do without while it is not used
+//! (`node.rs`); a [`File`] is a description of its own.
 //!
 //! Everything is done with the rights of the process, and what they do not allow fails with the host's errno.
 
@@ -12,6 +13,7 @@ mod dir;
 mod entry;
 mod io;
 mod lock;
+mod node;
 mod open;
 mod socket;
 mod walk;
@@ -24,25 +26,20 @@ use std::sync::atomic::AtomicU64;
 
 use gofer_sys::open::ProcFd;
 use gofer_vfs::{
-    AccessMode, Allocate, Attr, Backend, CreateFlags, Entry, FileKind, Lock, LockHolder, Name, OpenFlags,
-    Owner, RenameFlags, Result, SetAttr, Sink, SocketKind, Source, Special, StatFs, Unlink, XattrFlags,
-    XattrName,
+    AccessMode, Allocate, Attr, Backend, CreateFlags, Entry, FileId, Lock, LockHolder, Name, NameBuf,
+    OpenFlags, Owner, RenameFlags, Result, SetAttr, Sink, SocketKind, Source, Special, StatFs, Unlink,
+    XattrFlags, XattrName,
 };
+#[doc(inline)]
+pub use node::Node;
+use node::Pinned;
 
 /// A file tree of the host.
 #[derive(Debug)]
 pub struct LocalFs {
-    root: OwnedFd,
+    root: Node,
     procfd: ProcFd,
     set_id_epoch: io::Epoch,
-}
-
-/// A place in the tree: a descriptor that opens nothing, and what never changes about an inode.
-#[derive(Debug)]
-pub struct Node {
-    fd: OwnedFd,
-    dev: u64,
-    kind: FileKind,
 }
 
 /// An open file or directory.
@@ -51,6 +48,8 @@ pub struct File {
     fd: OwnedFd,
     access: AccessMode,
     opened: Opened,
+    /// Its place is the file that it is, whatever becomes of its name.
+    _place: Pinned,
 }
 
 /// What is kept for an open file besides its descriptor.
@@ -64,18 +63,6 @@ enum Opened {
     },
     Directory(dir::Listing),
     Fifo,
-}
-
-impl Node {
-    fn new(fd: OwnedFd, attr: &Attr) -> Self {
-        Self { fd, dev: attr.id.dev, kind: attr.kind }
-    }
-}
-
-impl AsFd for Node {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
-    }
 }
 
 impl AsFd for File {
@@ -98,6 +85,13 @@ impl LocalFs {
         Self::new(ProcFd::open()?, gofer_sys::walk::open_root(path)?)
     }
 
+    /// Sets how many places of this process, in whatever trees, hold a descriptor at a time (there is no limit
+    /// until it is set). Others give theirs up until they are used again. Not counted are roots and the places
+    /// of open files.
+    pub fn limit_places(places: usize) {
+        node::set_limit(places);
+    }
+
     /// The tree at a directory, regular file or socket that was opened in any way.
     ///
     /// # Errors
@@ -116,6 +110,9 @@ impl Backend for LocalFs {
     fn is_read_only(&self) -> bool {
         false
     }
+    fn id(&self, node: &Node) -> FileId {
+        node.id()
+    }
     fn attach(&self) -> Result<(Node, Attr)> {
         self.attach()
     }
@@ -123,7 +120,13 @@ impl Backend for LocalFs {
         self.walk(dir, name)
     }
     fn lookup(&self, dir: &Node, name: Name<'_>) -> Result<Attr> {
-        gofer_sys::attr::stat_child(dir.as_fd(), name)
+        gofer_sys::attr::stat_child(dir.hold()?.as_fd(), name)
+    }
+    fn found_at(&self, node: &Node) -> Option<(Node, NameBuf)> {
+        node.found_at()
+    }
+    fn moved(&self, node: &Node, dir: &Node, name: Name<'_>) {
+        node.moved(dir, name);
     }
     fn open(&self, node: &Node, flags: OpenFlags) -> Result<File> {
         self.open_node(node, flags)
@@ -157,13 +160,13 @@ impl Backend for LocalFs {
         self.allocate(file, what)
     }
     fn getattr(&self, node: &Node) -> Result<Attr> {
-        gofer_sys::attr::stat(node.as_fd())
+        gofer_sys::attr::stat(node.hold()?.as_fd())
     }
     fn setattr(&self, node: &Node, file: Option<&File>, set: &SetAttr) -> Result<()> {
         self.setattr(node, file, set)
     }
     fn statfs(&self, node: &Node) -> Result<StatFs> {
-        gofer_sys::attr::stat_fs(node.as_fd())
+        gofer_sys::attr::stat_fs(node.hold()?.as_fd())
     }
     fn readlink(&self, node: &Node, into: &mut Vec<u8>) -> Result<()> {
         attr::readlink(node, into)
@@ -195,10 +198,16 @@ impl Backend for LocalFs {
         new: Name<'_>,
         flags: RenameFlags,
     ) -> Result<()> {
-        gofer_sys::entry::rename(old_dir.as_fd(), old, new_dir.as_fd(), new, flags)
+        let (from, to) = (old_dir.hold()?, new_dir.hold()?);
+        gofer_sys::entry::rename(from.as_fd(), old, to.as_fd(), new, flags)?;
+        node::note_move(new_dir, &to, new);
+        if flags == RenameFlags::Exchange {
+            node::note_move(old_dir, &from, old);
+        }
+        Ok(())
     }
     fn unlink(&self, dir: &Node, name: Name<'_>, what: Unlink) -> Result<()> {
-        gofer_sys::entry::unlink(dir.as_fd(), name, what)
+        gofer_sys::entry::unlink(dir.hold()?.as_fd(), name, what)
     }
     fn readdir(
         &self,

@@ -10,6 +10,7 @@ use std::sync::OnceLock;
 use gofer_sys::lock::{get, set};
 use gofer_vfs::{AccessMode, Lock, LockHolder, LockKind, OpenFlags, Result};
 
+use crate::node::with_room;
 use crate::{File, LocalFs, Opened};
 
 impl LocalFs {
@@ -39,7 +40,7 @@ impl LocalFs {
             return Ok(open.as_fd());
         }
         let lacking = if file.access.reads() { AccessMode::Write } else { AccessMode::Read };
-        let opened = self.procfd.reopen(file.as_fd(), OpenFlags::new(lacking))?;
+        let opened = with_room(|| self.procfd.reopen(file.as_fd(), OpenFlags::new(lacking)))?;
         // Whoever comes second drops a description that holds no lock yet.
         Ok(second.get_or_init(|| opened).as_fd())
     }

@@ -8,22 +8,25 @@ use gofer_sys::{attr, open};
 use gofer_vfs::{Attr, CreateFlags, Errno, FileKind, Name, OpenFlags, Owner, Result, Unlink};
 
 use crate::dir::Listing;
+use crate::node::with_room;
 use crate::{File, LocalFs, Node, Opened};
 
 impl LocalFs {
     /// Kinds that have no use as a file are not given to the host, where opening a device does things. They
     /// answer as if nothing were behind them.
     pub(crate) fn open_node(&self, node: &Node, flags: OpenFlags) -> Result<File> {
-        let opened = match node.kind {
-            FileKind::Directory => Opened::Directory(Listing::new(node.dev)),
+        let opened = match node.kind() {
+            FileKind::Directory => Opened::Directory(Listing::new(node.id().dev)),
             _ if flags.directory => return Err(Errno::ENOTDIR),
             FileKind::Regular => Opened::regular(flags),
             FileKind::Fifo => Opened::Fifo,
             FileKind::Symlink => return Err(Errno::ELOOP),
             FileKind::Socket | FileKind::CharDevice | FileKind::BlockDevice => return Err(Errno::ENXIO),
         };
-        let fd = self.procfd.reopen(node.as_fd(), flags)?;
-        let file = File { fd, access: flags.access, opened };
+        let pinned = node.pin()?;
+        let held = node.hold()?;
+        let fd = with_room(|| self.procfd.reopen(held.as_fd(), flags))?;
+        let file = File { fd, access: flags.access, opened, _place: pinned };
         if flags.truncate {
             self.clear_set_id(&file)?;
         }
@@ -57,23 +60,30 @@ impl LocalFs {
         perm: u32,
         owner: Owner,
     ) -> Result<(Node, File, Attr)> {
-        let fd = open::create(dir.as_fd(), name, flags, perm)?;
+        let held = dir.hold()?;
+        let fd = with_room(|| open::create(held.as_fd(), name, flags, perm))?;
         // A file that cannot be looked at is left behind: nothing would tell it from another with its name.
         let made = attr::stat(fd.as_fd())?;
         let settled = self
             .settle(fd.as_fd(), made, perm, owner)
-            .and_then(|attr| Ok((Node::new(self.procfd.place(fd.as_fd())?, &attr), attr)))
+            .and_then(|attr| {
+                let place = with_room(|| self.procfd.place(fd.as_fd()))?;
+                let node = Node::below(dir, name, place, &attr)?;
+                let pinned = node.pin()?;
+                Ok((node, pinned, attr))
+            })
             .inspect_err(|_| self.undo(dir, name, made.id, Unlink::File));
-        let (node, attr) = settled?;
-        Ok((node, File { fd, access: flags.access, opened: Opened::regular(flags) }, attr))
+        let (node, pinned, attr) = settled?;
+        let file = File { fd, access: flags.access, opened: Opened::regular(flags), _place: pinned };
+        Ok((node, file, attr))
     }
 
     fn open_existing(&self, dir: &Node, name: Name<'_>, flags: OpenFlags) -> Result<(Node, File, Attr)> {
         let (place, attr) = self.walk(dir, name)?;
-        match place.kind {
+        match place.kind() {
             FileKind::Regular => {
                 let file = self.open_node(&place, flags)?;
-                let attr = if flags.truncate { attr::stat(place.as_fd())? } else { attr };
+                let attr = if flags.truncate { attr::stat(place.hold()?.as_fd())? } else { attr };
                 Ok((place, file, attr))
             }
             FileKind::Directory => Err(Errno::EISDIR),
@@ -84,7 +94,7 @@ impl LocalFs {
     pub(crate) fn donate(&self, file: &File) -> Result<OwnedFd> {
         match file.opened {
             Opened::Regular { .. } | Opened::Fifo => {
-                self.procfd.reopen(file.as_fd(), OpenFlags::new(file.access))
+                with_room(|| self.procfd.reopen(file.as_fd(), OpenFlags::new(file.access)))
             }
             Opened::Directory(_) => Err(Errno::EOPNOTSUPP),
         }

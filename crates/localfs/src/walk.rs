@@ -7,13 +7,15 @@ use gofer_sys::{attr, walk};
 use gofer_vfs::{Attr, Errno, FileKind, Name, Result};
 
 use crate::io::Epoch;
+use crate::node::with_room;
 use crate::{LocalFs, Node};
 
 impl LocalFs {
     pub(crate) fn new(procfd: ProcFd, root: OwnedFd) -> Result<Self> {
-        match attr::stat(root.as_fd())?.kind {
+        let attr = attr::stat(root.as_fd())?;
+        match attr.kind {
             FileKind::Directory | FileKind::Regular | FileKind::Socket => {
-                Ok(Self { root, procfd, set_id_epoch: Epoch::default() })
+                Ok(Self { root: Node::root(root, &attr)?, procfd, set_id_epoch: Epoch::default() })
             }
             FileKind::Symlink => Err(Errno::ELOOP),
             FileKind::Fifo | FileKind::CharDevice | FileKind::BlockDevice => Err(Errno::EPERM),
@@ -21,16 +23,14 @@ impl LocalFs {
     }
 
     pub(crate) fn attach(&self) -> Result<(Node, Attr)> {
-        node(walk::dup(self.root.as_fd())?)
+        let attr = attr::stat(self.root.hold()?.as_fd())?;
+        Ok((self.root.clone(), attr))
     }
 
     pub(crate) fn walk(&self, dir: &Node, name: Name<'_>) -> Result<(Node, Attr)> {
-        node(walk::open_child(dir.as_fd(), name)?)
+        let held = dir.hold()?;
+        let fd = with_room(|| walk::open_child(held.as_fd(), name))?;
+        let attr = attr::stat(fd.as_fd())?;
+        Ok((Node::below(dir, name, fd, &attr)?, attr))
     }
-}
-
-/// A place and its attributes, which come from itself.
-fn node(fd: OwnedFd) -> Result<(Node, Attr)> {
-    let attr = attr::stat(fd.as_fd())?;
-    Ok((Node::new(fd, &attr), attr))
 }

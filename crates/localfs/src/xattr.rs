@@ -9,7 +9,7 @@ use crate::{LocalFs, Node};
 
 impl LocalFs {
     pub(crate) fn getxattr(&self, node: &Node, name: XattrName<'_>, into: &mut Vec<u8>) -> Result<()> {
-        xattr::get(&self.procfd, node.as_fd(), name, into)
+        xattr::get(&self.procfd, node.hold()?.as_fd(), name, into)
     }
 
     pub(crate) fn setxattr(
@@ -19,14 +19,14 @@ impl LocalFs {
         value: &[u8],
         flags: XattrFlags,
     ) -> Result<()> {
-        xattr::set(&self.procfd, node.as_fd(), name, value, flags)
+        xattr::set(&self.procfd, node.hold()?.as_fd(), name, value, flags)
     }
 
     pub(crate) fn listxattr(&self, node: &Node, into: &mut Vec<u8>) -> Result<()> {
-        xattr::list(&self.procfd, node.as_fd(), into)
+        xattr::list(&self.procfd, node.hold()?.as_fd(), into)
     }
 
     pub(crate) fn removexattr(&self, node: &Node, name: XattrName<'_>) -> Result<()> {
-        xattr::remove(&self.procfd, node.as_fd(), name)
+        xattr::remove(&self.procfd, node.hold()?.as_fd(), name)
     }
 }

@@ -4,6 +4,7 @@ use gofer_vfs::{Errno, FileId, FileKind, IdMap, Name, NameBuf, Result, XattrPoli
 use gofer_wire::p9::Qid;
 
 use crate::p9::Qids;
+use crate::quota::Quota;
 
 /// What a client may do with unix sockets of the host that it finds in an export.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -50,17 +51,24 @@ pub struct Export<B> {
 pub(crate) struct Exports<B> {
     all: Vec<Export<B>>,
     qids: Qids,
+    /// The descriptors of all open files.
+    descriptors: Quota,
 }
 
 impl<B> Exports<B> {
-    pub(crate) fn new(exports: Vec<Export<B>>) -> Self {
-        Self { all: exports, qids: Qids::default() }
+    pub(crate) fn new(exports: Vec<Export<B>>, descriptors: usize) -> Self {
+        Self { all: exports, qids: Qids::default(), descriptors: Quota::new(descriptors) }
+    }
+
+    /// A connection's part of the descriptors for open files.
+    pub(crate) fn descriptors(&self) -> Quota {
+        self.descriptors.part()
     }
 
     /// The export that an attach name means, and the path inside it that is left.
     ///
     /// A leading `/` is dropped. Nothing more means the only export; with several, there is no telling which.
-    pub(crate) fn find<'n>(&self, aname: &'n [u8]) -> Result<(usize, &'n [u8])> {
+    pub(crate) fn find<'n>(&self, aname: &'n [u8]) -> Result<(u16, &'n [u8])> {
         let path = aname.strip_prefix(b"/").unwrap_or(aname);
         if let [Export { name: None, .. }] = &self.all[..] {
             return Ok((0, path));
@@ -76,23 +84,24 @@ impl<B> Exports<B> {
         };
         let first = Name::new(first).map_err(|_| Errno::ENOENT)?;
         let named = |export: &Export<B>| export.name.as_ref().is_some_and(|n| n.as_name() == first);
-        self.all.iter().position(named).map(|at| (at, rest)).ok_or(Errno::ENOENT)
+        let at = self.all.iter().position(named).and_then(|at| u16::try_from(at).ok());
+        at.map(|at| (at, rest)).ok_or(Errno::ENOENT)
     }
 
-    pub(crate) fn backend(&self, at: usize) -> &B {
-        &self.all[at].backend
+    pub(crate) fn backend(&self, at: u16) -> &B {
+        &self.all[usize::from(at)].backend
     }
 
-    pub(crate) fn policy(&self, at: usize) -> &Policy {
-        &self.all[at].policy
+    pub(crate) fn policy(&self, at: u16) -> &Policy {
+        &self.all[usize::from(at)].policy
     }
 
     /// The qid of a file in an export.
     ///
     /// # Errors
     /// Those of [`Qids::qid`].
-    pub(crate) fn qid(&self, at: usize, id: FileId, kind: FileKind) -> Result<Qid> {
-        self.qids.qid(at, id, kind)
+    pub(crate) fn qid(&self, at: u16, id: FileId, kind: FileKind) -> Result<Qid> {
+        self.qids.qid(at.into(), id, kind)
     }
 }
 
@@ -106,7 +115,7 @@ mod tests {
             backend: (),
             policy: Policy::default(),
         };
-        Exports::new(names.iter().map(export).collect())
+        Exports::new(names.iter().map(export).collect(), 0)
     }
 
     #[test]

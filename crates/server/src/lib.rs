@@ -17,7 +17,6 @@ mod export;
 #[expect(clippy::needless_pass_by_value, reason = "the table of operations calls every handler alike")]
 pub mod p9;
 mod quota;
-mod recycle;
 mod replies;
 mod turn;
 
@@ -43,8 +42,9 @@ pub struct Limits {
     pub connections: usize,
     /// Fids of one connection (`ENFILE` beyond).
     pub fids: usize,
-    /// Descriptors that the fids of one connection hold (`ENFILE` beyond): one for each place that was walked
-    /// to, which clones share, one for each open file, and one for its locks.
+    /// Descriptors that open files hold, of all connections together: two for each, and one for its locks. A
+    /// connection may hold as many as it leaves to others (`ENFILE` beyond). What a backend needs for places
+    /// that are not open is its own affair.
     pub descriptors: usize,
     /// Threads of one connection, which are the requests that it can have in progress.
     pub threads: usize,
@@ -112,7 +112,7 @@ impl<B: Backend> Server<B> {
     /// The system's, when it gives no thread to watch over requests that take long.
     pub fn new(exports: Vec<Export<B>>, limits: Limits) -> Result<Arc<Self>, Errno> {
         Ok(Arc::new(Self {
-            exports: Arc::new(Exports::new(exports)),
+            exports: Arc::new(Exports::new(exports, limits.descriptors)),
             limits,
             watch: Arc::new(Watch::start()?),
             next: AtomicU64::new(1),

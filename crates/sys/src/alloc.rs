@@ -1,8 +1,20 @@
-//! [`Counting`]: the system's allocator, counted, for tests of what a program allocates and keeps.
+//! The system's allocator: [`trim`] has it return what it keeps, and [`Counting`] counts, for tests of what a
+//! program allocates and keeps.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+/// Returns memory that was freed to the system. What is freed piece by piece the allocator keeps for later, and
+/// on threads other than the first nearly all of it. It takes time with the size of the heap.
+pub fn trim() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: malloc_trim(3) takes an integer, may be called by any thread at any time, and leaves all memory that
+    // is allocated as it is.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
 
 /// The system's allocator, counted. A test makes it its own:
 ///

@@ -11,7 +11,7 @@ use rustix::thread::CapabilitySet;
 use crate::{errno, last_errno};
 
 /// The system calls of this module.
-pub const SYSCALLS: &[&str] = &["capget", "fcntl", "getegid", "geteuid", "prlimit64", "umask"];
+pub const SYSCALLS: &[&str] = &["capget", "fcntl", "getegid", "geteuid", "madvise", "prlimit64", "umask"];
 
 /// Raises the number of descriptors this process may hold to the hard limit, and says what it is now.
 ///
@@ -37,6 +37,32 @@ pub fn has_cap_chown() -> bool {
 /// The effective user and group of this process.
 pub fn user() -> (Uid, Gid) {
     (Uid(rustix::process::geteuid().as_raw()), Gid(rustix::process::getegid().as_raw()))
+}
+
+/// Lets the system have the memory of the program's code: what is used again is read again. Most of what was used
+/// until a server serves is not. To be called once, when that is so; it needs `/proc/self/maps`.
+pub fn forget_code() {
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
+    for (start, len) in maps.lines().filter_map(code) {
+        // SAFETY: the mapping is of a file and was not writable when the kernel told of it, nor does this process
+        // make code writable or unmap any while it starts. So its pages are the file's, and MADV_DONTNEED only
+        // drops them from the page table: they are had from the file again when they are touched (madvise(2)).
+        let _ = unsafe { rustix::mm::madvise(start, len, rustix::mm::Advice::LinuxDontNeed) };
+    }
+}
+
+/// A line of `/proc/self/maps` that is of a file's code: where it is mapped.
+fn code(line: &str) -> Option<(*mut std::ffi::c_void, usize)> {
+    let mut fields = line.split_ascii_whitespace();
+    let (range, rights) = (fields.next()?, fields.next()?);
+    let is_file = fields.nth(3).is_some_and(|path| path.starts_with('/'));
+    if rights != "r-xp" || !is_file {
+        return None;
+    }
+    let (start, end) = range.split_once('-')?;
+    let number = |hex| usize::from_str_radix(hex, 16).ok();
+    let (start, end) = (number(start)?, number(end)?);
+    Some((std::ptr::with_exposed_provenance_mut(start), end.checked_sub(start)?))
 }
 
 /// The descriptors that were taken over.
@@ -89,6 +115,17 @@ mod tests {
     use rustix::io::{FdFlags, fcntl_setfd};
 
     use super::*;
+
+    #[test]
+    fn code_that_was_forgotten_runs_again() {
+        let all = std::fs::read_to_string("/proc/self/maps").unwrap();
+        assert!(all.lines().filter_map(code).count() > 0);
+        forget_code();
+        assert!(code("7f00-7f10 rw-p 0 fe:00 1 /lib/x.so").is_none(), "it may have been written to");
+        assert!(code("7f00-7f10 r-xp 0 00:00 0 [vdso]").is_none());
+        let (start, len) = code("7f00-7f10 r-xp 0 fe:00 1 /a path/x").unwrap();
+        assert_eq!((start.addr(), len), (0x7f00, 0x10));
+    }
 
     #[test]
     fn a_descriptor_is_taken_once_whatever_becomes_of_its_flag() {

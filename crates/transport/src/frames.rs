@@ -16,8 +16,11 @@ pub trait Framing {
     fn frame_len(&self, header: &[u8]) -> Option<usize>;
 }
 
-/// How much is received at once when nothing is known of what comes; also what a quiet connection holds.
+/// How much is received at once when nothing is known of what comes, but that more than a little came once.
 const CHUNK: usize = 8 * 1024;
+
+/// How much until then: a connection that says little is to hold little.
+const LITTLE: usize = 1024;
 
 /// How much memory the mere claim of a long frame gets before more of it came.
 const STEP: usize = 64 * 1024;
@@ -29,6 +32,8 @@ const STEP: usize = 64 * 1024;
 #[derive(Debug, Default)]
 pub struct Frames {
     buffer: Vec<u8>,
+    /// Whether as much has come at once as was asked for.
+    is_busy: bool,
 }
 
 /// Why there is no next frame.
@@ -98,7 +103,7 @@ impl Frames {
 
     fn receive<S: Stream>(&mut self, stream: &S, announced: Option<usize>) -> Result<(), End> {
         let have = self.buffer.len();
-        let ahead = CHUNK.saturating_sub(have);
+        let ahead = if self.is_busy { CHUNK } else { LITTLE }.saturating_sub(have);
         // Beyond the first chunk only what belongs to this frame is received; at most a step or as much
         // again as is here, unless the memory for more is there anyway.
         let want = announced.map_or(ahead, |len| {
@@ -109,7 +114,10 @@ impl Frames {
         match stream.recv(&mut self.buffer, want) {
             Ok(0) if have == 0 => Err(End::Closed),
             Ok(0) => Err(End::Lost(Errno::ECONNRESET)),
-            Ok(_) => Ok(()),
+            Ok(n) => {
+                self.is_busy |= n == want;
+                Ok(())
+            }
             Err(Errno::EAGAIN) => Err(End::Quiet),
             Err(errno) => Err(End::Lost(errno)),
         }
@@ -151,7 +159,7 @@ mod tests {
             });
             let (mut frames, mut got) = (Frames::default(), Vec::new());
             for len in lens {
-                let was_there = frames.has_next(&Short).then(|| frames.buffer.len());
+                let was_there = frames.has_next(&Short).then_some(frames.buffer.len());
                 frames.next(&b, &Short, &mut got).unwrap();
                 assert!(got == frame(len), "{len} in parts of {split}");
                 let left = was_there.map(|had| had - usize::from(len));

@@ -3,15 +3,17 @@
 use std::os::fd::OwnedFd;
 
 use crate::{
-    Allocate, Attr, CreateFlags, FileId, FileKind, Lock, LockHolder, Name, OpenFlags, Owner, RenameFlags,
-    Result, SetAttr, Sink, SocketKind, Source, Special, StatFs, Unlink, XattrFlags, XattrName,
+    Allocate, Attr, CreateFlags, FileId, FileKind, Lock, LockHolder, Name, NameBuf, OpenFlags, Owner,
+    RenameFlags, Result, SetAttr, Sink, SocketKind, Source, Special, StatFs, Unlink, XattrFlags, XattrName,
 };
 
 /// A file tree: host files, a remote server, a tree in memory, or a wrapper around one of them.
 ///
 /// There are no paths. A [`Node`](Self::Node) is a place that was reached by single steps from the root; it
-/// stays the same file whatever happens to its name. A [`File`](Self::File) is a node that was opened. Both
-/// are released by dropping them.
+/// never stands for another file, whatever happens to its name. A backend may have to look a place up again by
+/// the name it was found under; where that is another file's or gone, operations on the node answer `ESTALE`.
+/// That does not happen to the root and to nodes that are open. A [`File`](Self::File) is a node that was
+/// opened. Both are released by dropping them.
 ///
 /// Every method may be called from any number of threads at once and answers an [`Errno`](crate::Errno) of
 /// Linux's, the one that the system call named in its doc would give, unless it says otherwise. No method has
@@ -19,8 +21,8 @@ use crate::{
 ///
 /// Attributes of a node always come from the node itself, never from a second look at its name.
 pub trait Backend: Send + Sync + 'static {
-    /// A place in the tree.
-    type Node: Send + Sync + 'static;
+    /// A place in the tree. Clones are the same one.
+    type Node: Clone + Send + Sync + 'static;
     /// An open file or directory. Closing it releases its locks.
     type File: Send + Sync + 'static;
 
@@ -37,6 +39,17 @@ pub trait Backend: Send + Sync + 'static {
 
     /// The attributes of what `name` stands for, without keeping hold of it (`fstatat(2)`).
     fn lookup(&self, dir: &Self::Node, name: Name<'_>) -> Result<Attr>;
+
+    /// The identity of a node, which never changes. Asks nobody.
+    fn id(&self, node: &Self::Node) -> FileId;
+
+    /// The directory and the name in it that a node was found by, or has [moved](Self::moved) to. `None` for the
+    /// root. The directory may be answered as a node of which nothing of the kind is known.
+    fn found_at(&self, node: &Self::Node) -> Option<(Self::Node, NameBuf)>;
+
+    /// Notes where a node was moved to. Nothing is noted where it would come to lie below itself: then another
+    /// move was not told.
+    fn moved(&self, node: &Self::Node, dir: &Self::Node, name: Name<'_>);
 
     // open
 

@@ -3,8 +3,9 @@
 use std::os::fd::OwnedFd;
 
 use crate::{
-    Allocate, Attr, Backend, CreateFlags, Entry, Errno, Lock, LockHolder, LockKind, Name, OpenFlags, Owner,
-    RenameFlags, Result, SetAttr, Sink, SocketKind, Source, Special, StatFs, Unlink, XattrFlags, XattrName,
+    Allocate, Attr, Backend, CreateFlags, Entry, Errno, FileId, Lock, LockHolder, LockKind, Name, NameBuf,
+    OpenFlags, Owner, RenameFlags, Result, SetAttr, Sink, SocketKind, Source, Special, StatFs, Unlink,
+    XattrFlags, XattrName,
 };
 
 /// Any backend, with everything that would change it answered `EROFS`.
@@ -37,6 +38,15 @@ impl<B: Backend> Backend for ReadOnly<B> {
     }
     fn lookup(&self, dir: &Self::Node, name: Name<'_>) -> Result<Attr> {
         self.0.lookup(dir, name)
+    }
+    fn id(&self, node: &Self::Node) -> FileId {
+        self.0.id(node)
+    }
+    fn found_at(&self, node: &Self::Node) -> Option<(Self::Node, NameBuf)> {
+        self.0.found_at(node)
+    }
+    fn moved(&self, node: &Self::Node, dir: &Self::Node, name: Name<'_>) {
+        self.0.moved(node, dir, name);
     }
     fn open(&self, node: &Self::Node, flags: OpenFlags) -> Result<Self::File> {
         if flags.changes() { Err(Errno::EROFS) } else { self.0.open(node, flags) }
@@ -155,6 +165,15 @@ impl<B: Backend> Backend for Access<B> {
     }
     fn lookup(&self, dir: &Self::Node, name: Name<'_>) -> Result<Attr> {
         either!(self, b => b.lookup(dir, name))
+    }
+    fn id(&self, node: &Self::Node) -> FileId {
+        either!(self, b => b.id(node))
+    }
+    fn found_at(&self, node: &Self::Node) -> Option<(Self::Node, NameBuf)> {
+        either!(self, b => b.found_at(node))
+    }
+    fn moved(&self, node: &Self::Node, dir: &Self::Node, name: Name<'_>) {
+        either!(self, b => b.moved(node, dir, name));
     }
     fn open(&self, node: &Self::Node, flags: OpenFlags) -> Result<Self::File> {
         either!(self, b => b.open(node, flags))

@@ -27,11 +27,17 @@ use tempfile::TempDir;
 /// What lies in the files that nobody may read.
 const SECRET: &[u8] = b"what lies outside";
 
+/// How many places of the process have a descriptor: as many as there are, or hardly any, so that nearly every
+/// fid is found again by its name when it is used.
+const PLACES: [usize; 2] = [usize::MAX, 8];
+
 /// What one row of the table does.
 fn attack(setup: Setup, row: impl Fn(&Arena)) {
-    for dialect in [Dialect::Base, Dialect::Google] {
+    for (places, dialect) in PLACES.into_iter().flat_map(|n| [(n, Dialect::Base), (n, Dialect::Google)]) {
+        LocalFs::limit_places(places);
         let outside = Outside::new();
-        let arena = Arena { site: Site::new(Ground::Host, Transport::Pair, dialect, setup), outside };
+        let site = Site::new(Ground::Host, Transport::Pair, dialect, setup);
+        let arena = Arena { site, outside, forgets: places != usize::MAX };
         row(&arena);
         arena.outside.check();
     }
@@ -41,6 +47,8 @@ fn attack(setup: Setup, row: impl Fn(&Arena)) {
 struct Arena {
     site: Site,
     outside: Outside,
+    /// Whether a fid whose file has another name by now may be stale.
+    forgets: bool,
 }
 
 impl Arena {

@@ -69,6 +69,7 @@ fn is_inside(tried: Result<Vec<u8>>, arena: &Arena) {
     match tried {
         Ok(content) => assert!(content == INSIDE, "{:?}", content.escape_ascii()),
         // The last is a link that was walked to and cannot be opened.
+        Err(Errno::ESTALE) if arena.forgets => {}
         Err(errno) => assert!([arena.no_way_on(), Errno::EINVAL, Errno::ENOENT].contains(&errno), "{errno}"),
     }
 }
@@ -125,7 +126,10 @@ fn a_link_in_the_place_of_a_directory_step_by_step() {
             try_all(&mut c, arena);
             // A fid stays with its directory.
             let fid = c.fid();
-            c.walk(dir, fid, &["secret"]).expect("the file inside");
+            match c.walk(dir, fid, &["secret"]) {
+                Err(Errno::ESTALE) if arena.forgets => continue,
+                walked => walked.expect("the file inside"),
+            };
             assert_eq!(read_fid(&mut c, fid), Ok(INSIDE.to_vec()));
             c.clunk(fid).expect("a fid");
         }

@@ -129,9 +129,11 @@ impl Direct {
                 let file = self.file.as_ref().ok_or(Errno::EBADF)?;
                 self.tree.write(file, offset, &mut WriteFrom(&[0x42; SMALL as usize])).map(drop)
             }
-            Operation::Donated | Operation::Start | Operation::Fids | Operation::Connections => {
-                Err(Errno::EOPNOTSUPP)
-            }
+            Operation::Donated
+            | Operation::Start
+            | Operation::Fids
+            | Operation::MillionFids
+            | Operation::Connections => Err(Errno::EOPNOTSUPP),
         }
     }
 

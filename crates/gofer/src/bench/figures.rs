@@ -1,8 +1,8 @@
 //! What a server takes when it does nothing: memory, descriptors and threads; and how soon it is there.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use gofer_wire::p9::{Fid, Request, Tclunk, Twalk, Version};
+use gofer_wire::p9::{Fid, GetattrMask, Request, Tclunk, Tgetattr, Twalk, Version};
 use serde::Serialize;
 
 use super::client::{Failed, Names, ROOT};
@@ -14,6 +14,9 @@ use crate::report::Failure;
 
 /// Fids to walk.
 const FIDS: u32 = 20_000;
+const MILLION: u32 = 1_000_000;
+/// And to ask for their attributes, here and there among them.
+const ASKED: u32 = 20_000;
 /// Connections to open.
 const CONNECTIONS: u32 = 1_000;
 /// Servers to start.
@@ -88,7 +91,8 @@ pub(super) fn hold(
 ) -> Result<(), Failed> {
     let mut figures = Figures { server, all: Vec::new() };
     match what {
-        Operation::Fids => fids(&mut figures, tree)?,
+        Operation::Fids => fids(&mut figures, tree, FIDS)?,
+        Operation::MillionFids => fids(&mut figures, tree, MILLION)?,
         Operation::Connections => connections(&mut figures)?,
         _ => {}
     }
@@ -96,17 +100,19 @@ pub(super) fn hold(
     Ok(())
 }
 
-fn fids(figures: &mut Figures<'_>, tree: &Tree) -> Result<(), Failed> {
+fn fids(figures: &mut Figures<'_>, tree: &Tree, all: u32) -> Result<(), Failed> {
     const FIRST: u32 = 100;
     let server = figures.server;
     let mut client = server.attach(Version::BASE)?;
     tree.walk(&mut client)?;
-    let rss = || server.process.and_then(|process| process.rss());
+    // What the server's code takes grows as it is used, whatever it is used for.
+    let own = || server.process.and_then(|process| process.anonymous());
     let descriptors = || server.process.and_then(|process| process.descriptors());
-    let (memory, held) = (rss(), descriptors());
+    let (memory, held) = (own(), descriptors());
     let names = Names::new(&[&tree::small(0)]);
     let mut count = 0;
-    while count < FIDS {
+    let start = Instant::now();
+    while count < all {
         let walk = Twalk { fid: Tree::FID, newfid: Fid(FIRST + count), names: names.list() };
         match client.ask(Request::Walk(walk)) {
             Ok(_) => count += 1,
@@ -114,13 +120,23 @@ fn fids(figures: &mut Figures<'_>, tree: &Tree) -> Result<(), Failed> {
             Err(failed) => return Err(failed),
         }
     }
+    let each = |start: Instant, count: u32| Some(start.elapsed().as_secs_f64() * 1e6 / f64::from(count));
     figures.push("fids walked", Some(count.into()), "");
-    figures.each("memory of a walked fid", memory, rss(), count, "B");
+    figures.push("walk of each", each(start, count), "us");
+    figures.each("memory of a walked fid", memory, own(), count, "B");
     figures.each("descriptors of a walked fid", held, descriptors(), count, "");
+    let start = Instant::now();
+    // A prime, so that it is each time another and far from the last.
+    for fid in
+        (0..ASKED).map(|at| FIRST + u32::try_from(u64::from(at) * 7_368_787 % u64::from(count)).unwrap_or(0))
+    {
+        client.ask(Tgetattr { fid: Fid(fid), mask: GetattrMask::BASIC }.into())?;
+    }
+    figures.push("getattr of some", each(start, ASKED), "us");
     for fid in FIRST..FIRST + count {
         client.ask(Tclunk { fid: Fid(fid) }.into())?;
     }
-    figures.each("memory kept of a clunked fid", memory, rss(), count, "B");
+    figures.each("memory kept of a clunked fid", memory, own(), count, "B");
     client.ask(Tclunk { fid: ROOT }.into()).map(drop)
 }
 

@@ -66,10 +66,8 @@ pub(crate) fn run(bench: &Bench) -> Result<(), Failure> {
     gofer_sys::process::raise_nofile().map_err(|errno| {
         Failure::start(format!("cannot raise the limit of open files: {errno}; see ulimit -Hn"))
     })?;
-    let wanted = match &bench.only {
-        Some(only) => only.as_slice(),
-        None => Operation::value_variants(),
-    };
+    let all = || Operation::value_variants().iter().filter(|one| **one != Operation::MillionFids);
+    let wanted = &bench.only.clone().unwrap_or_else(|| all().copied().collect());
     let scratch = Scratch::new("local")?;
     direct::fill(&scratch.tree(), wanted).map_err(|error| {
         let place = scratch.tree();
@@ -124,7 +122,7 @@ fn measure_all(bench: &Bench, wanted: &[Operation], local: &Path, sites: &[Site]
         match operation {
             Operation::Start if bench.addr.is_none() => figures::start(&mut report.figures)?,
             Operation::Start => {}
-            Operation::Fids | Operation::Connections => {
+            Operation::Fids | Operation::MillionFids | Operation::Connections => {
                 progress(&operation.name());
                 for Site { server, tree, .. } in sites {
                     figures::hold(operation, server, tree, &mut report.figures)

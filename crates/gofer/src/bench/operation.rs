@@ -17,6 +17,8 @@ pub(crate) enum Operation {
     Start,
     /// Memory and descriptors of 20,000 walked fids.
     Fids,
+    /// The same of 1,000,000, with getattr on some of them; only when it is asked for.
+    MillionFids,
     /// Memory and threads of 1,000 idle connections.
     Connections,
     /// Attributes of a file that was walked to.

@@ -15,6 +15,9 @@ use super::client::{Client, Failed};
 use super::process::Process;
 use crate::report::{Failure, errno};
 
+/// Fids that a connection to a server of ours may hold: more than are ever walked here.
+const MAX_FIDS: &str = "1100000";
+
 /// How long a server of ours may take to start.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -87,7 +90,8 @@ impl Server {
         let mut export = tree.into_os_string();
         export.push(":rw");
         let mut command = Command::new(program);
-        command.arg("serve").arg(export).args(["--quiet", "--log-level", "error", "--listen"]);
+        command.arg("serve").arg(export).args(["--quiet", "--log-level", "error", "--max-fids", MAX_FIDS]);
+        command.arg("--listen");
         command.arg(address.to_string()).stdin(Stdio::null()).stdout(Stdio::null());
         // What the surroundings say of servers is not meant for this one.
         for (name, _) in

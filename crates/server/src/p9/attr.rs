@@ -17,7 +17,7 @@ impl<B: Backend> Session<B> {
         let fid = self.fids.get(t.fid)?;
         let attr = self.backend(&fid.place).getattr(&fid.place.node)?;
         let map = self.policy(&fid.place).ids;
-        Ok(Rgetattr { valid: valid(&attr), qid: fid.place.qid, attr: stat(&attr, map) })
+        Ok(Rgetattr { valid: valid(&attr), qid: self.qid(&fid.place)?, attr: stat(&attr, map) })
     }
 
     pub(super) fn setattr(&self, t: Tsetattr, _: Cx<'_>) -> Result<Rsetattr> {
@@ -27,8 +27,7 @@ impl<B: Backend> Session<B> {
 
     pub(super) fn setattrclunk(&self, t: Tsetattrclunk, _: Cx<'_>) -> Result<Rsetattrclunk> {
         let changed = self.change(t.fid, &t.setattr);
-        let entry = self.fids.remove(t.fid)?;
-        self.fids.release(entry);
+        drop(self.fids.remove(t.fid)?);
         changed.map(|()| Rsetattrclunk)
     }
 

@@ -47,8 +47,7 @@ struct Slot {
     place: Rchannel,
     memory: Option<OwnedFd>,
     side: Option<OwnedFd>,
-    /// For the server's end of the socket and for what was not fetched.
-    _descriptors: [Share; 2],
+    _descriptors: Share,
 }
 
 impl Channels {
@@ -72,7 +71,10 @@ impl Channels {
 }
 
 impl Slot {
-    fn new(descriptors: [Share; 2]) -> Result<(Self, Channel)> {
+    /// The server's end of the socket, and what the client has not fetched.
+    const DESCRIPTORS: usize = 3;
+
+    fn new(descriptors: Share) -> Result<(Self, Channel)> {
         let (channel, offer) = Channel::new(CAPACITY as u64 + SLACK, ANNOUNCED, Waiting::Adaptive)?;
         let Offer { file, offset, length, side } = offer;
         let place = Rchannel { offset, length };
@@ -105,7 +107,7 @@ impl<B: Backend> Session<B> {
         let slot = match &mut slots.all[id] {
             Some(slot) => slot,
             none => {
-                let (slot, channel) = Slot::new([self.fids.room()?, self.fids.room()?])?;
+                let (slot, channel) = Slot::new(self.fids.room(Slot::DESCRIPTORS)?)?;
                 made = Some(Box::new(channel));
                 none.insert(slot)
             }

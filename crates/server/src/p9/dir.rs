@@ -21,12 +21,14 @@ impl<B: Backend> Session<B> {
         let google = cx.version.is_google();
         let room = cx.payload_max(t.count);
         let out = cx.scratch;
+        let own = self.qid(&fid.place)?;
+        let above = if google { own } else { self.above(&fid.place)? };
         let mut failed = Ok(());
         let listed = self.backend(&fid.place).readdir(&open.file, t.offset, room, &mut |entry| {
             let qid = match entry.name {
                 EntryName::Itself | EntryName::Parent if google => return true,
-                EntryName::Itself => fid.place.qid,
-                EntryName::Parent => fid.link().map_or(fid.place.qid, |link| link.parent.qid),
+                EntryName::Itself => own,
+                EntryName::Parent => above,
                 EntryName::Child(_) => match self.exports.qid(fid.place.export, entry.id, entry.kind) {
                     Ok(qid) => qid,
                     Err(errno) => {

@@ -1,7 +1,7 @@
 //! mkdir, mknod, symlink and their u forms; link, rename, renameat, unlinkat, remove, bind.
 
 use gofer_vfs::{
-    Attr, Backend, Errno, FileKind, Name, PeerGid, PeerUid, RenameFlags, Result, Special, Unlink,
+    Attr, Backend, Errno, FileKind, Name, NameBuf, PeerGid, PeerUid, RenameFlags, Result, Special, Unlink,
 };
 use gofer_wire::p9::{
     self, Qid, Rbind, Rlink, Rmkdir, Rmknod, Rremove, Rrename, Rrenameat, Rsymlink, Rumkdir, Rumknod,
@@ -9,9 +9,8 @@ use gofer_wire::p9::{
     Tumknod, Tunlinkat, Tusymlink, Version,
 };
 
-use super::fids::{Entry, Fid, Link};
+use super::fids::{Entry, Fid, Place};
 use super::{Cx, Session};
-use crate::recycle::Shared;
 
 impl<B: Backend> Session<B> {
     pub(super) fn mkdir(&self, t: Tmkdir<'_>, cx: Cx<'_>) -> Result<Rmkdir> {
@@ -33,7 +32,7 @@ impl<B: Backend> Session<B> {
         version: Version,
     ) -> Result<Qid> {
         let dir = self.dir(dfid, version)?;
-        let owner = self.owner(&dir, uid, gid);
+        let owner = self.owner(&dir.place, uid, gid);
         let made = self.backend(&dir.place).mkdir(&dir.place.node, name, mode & 0o7777, owner);
         self.made(&dir, version, made)
     }
@@ -60,7 +59,7 @@ impl<B: Backend> Session<B> {
     ) -> Result<Qid> {
         let dir = self.dir(dfid, version)?;
         let what = node.special(version, self.policy(&dir.place).devices)?;
-        let owner = self.owner(&dir, uid, gid);
+        let owner = self.owner(&dir.place, uid, gid);
         let made = self.backend(&dir.place).mknod(&dir.place.node, name, what, node.mode & 0o7777, owner);
         self.made(&dir, version, made)
     }
@@ -85,12 +84,12 @@ impl<B: Backend> Session<B> {
         version: Version,
     ) -> Result<Qid> {
         let dir = self.dir(dfid, version)?;
-        let owner = self.owner(&dir, uid, gid);
+        let owner = self.owner(&dir.place, uid, gid);
         let made = self.backend(&dir.place).symlink(&dir.place.node, name, target, owner);
         self.made(&dir, version, made)
     }
 
-    fn made(&self, dir: &Shared<Fid<B>>, version: Version, made: Result<(B::Node, Attr)>) -> Result<Qid> {
+    fn made(&self, dir: &Fid<B>, version: Version, made: Result<(B::Node, Attr)>) -> Result<Qid> {
         let (_, attr) = self.in_dir(&dir.place, version, made)?;
         self.exports.qid(dir.place.export, attr.id, attr.kind)
     }
@@ -123,18 +122,17 @@ impl<B: Backend> Session<B> {
     /// Moves the file that a fid stands for, wherever it was found.
     pub(super) fn rename(&self, t: Trename<'_>, cx: Cx<'_>) -> Result<Rrename> {
         let (file, dir) = (self.fids.get(t.fid)?, self.fids.get(t.dfid)?);
-        let link = self.checked_link(&file)?;
+        let (from, name) = self.checked_link(&file.place)?;
         if dir.place.kind != FileKind::Directory {
             return Err(Errno::EINVAL);
         }
         if file.place.export != dir.place.export {
             return Err(Errno::EXDEV);
         }
-        let (from, to) = (&link.parent.node, &dir.place.node);
-        let moved =
-            self.backend(&file.place).rename(from, link.name.as_name(), to, t.name, RenameFlags::Replace);
+        let (backend, to) = (self.backend(&file.place), &dir.place.node);
+        let moved = backend.rename(&from, name.as_name(), to, t.name, RenameFlags::Replace);
         self.in_dir(&dir.place, cx.version, moved)?;
-        file.relink(Link { parent: dir.place.clone(), name: t.name.into() });
+        backend.moved(&file.place.node, to, t.name);
         Ok(Rrename)
     }
 
@@ -153,19 +151,19 @@ impl<B: Backend> Session<B> {
     /// Removes the file that a fid stands for, wherever it was found. The fid is clunked whatever happens.
     pub(super) fn remove(&self, t: Tremove, _: Cx<'_>) -> Result<Rremove> {
         let entry = self.fids.remove(t.fid)?;
-        let removed = match &entry {
-            Entry::File(file) => self.remove_file(file),
+        match &entry {
+            Entry::Walked(place) => self.remove_file(place)?,
+            Entry::Opened(file) => self.remove_file(&file.place)?,
             // What was to be written to it is dropped with it.
-            Entry::Xattr(_) => Err(Errno::EINVAL),
-        };
-        self.fids.release(entry);
-        removed.map(|()| Rremove)
+            Entry::Xattr(_) => return Err(Errno::EINVAL),
+        }
+        Ok(Rremove)
     }
 
-    fn remove_file(&self, file: &Shared<Fid<B>>) -> Result<()> {
-        let link = self.checked_link(file)?;
-        let what = if file.place.kind == FileKind::Directory { Unlink::Directory } else { Unlink::File };
-        self.backend(&file.place).unlink(&link.parent.node, link.name.as_name(), what)
+    fn remove_file(&self, file: &Place<B>) -> Result<()> {
+        let (dir, name) = self.checked_link(file)?;
+        let what = if file.kind == FileKind::Directory { Unlink::Directory } else { Unlink::File };
+        self.backend(file).unlink(&dir, name.as_name(), what)
     }
 
     /// Where a fid was found, if the same file is still there.
@@ -173,17 +171,18 @@ impl<B: Backend> Session<B> {
     /// # Errors
     /// `EINVAL` for what was attached and for what has lost its last name, `ENOENT` when the name now stands
     /// for nothing or for another file.
-    fn checked_link(&self, file: &Shared<Fid<B>>) -> Result<Link<B>> {
-        let link = file.link().ok_or(Errno::EINVAL)?;
-        let found = self.backend(&file.place).lookup(&link.parent.node, link.name.as_name());
-        let same = match found {
-            Ok(attr) => self.exports.qid(file.place.export, attr.id, attr.kind)? == file.place.qid,
+    fn checked_link(&self, file: &Place<B>) -> Result<(B::Node, NameBuf)> {
+        let backend = self.backend(file);
+        let found = if file.is_root { None } else { backend.found_at(&file.node) };
+        let (dir, name) = found.ok_or(Errno::EINVAL)?;
+        let same = match backend.lookup(&dir, name.as_name()) {
+            Ok(attr) => attr.id == backend.id(&file.node),
             Err(Errno::ENOENT) => false,
             Err(errno) => return Err(errno),
         };
         if same {
-            Ok(link)
-        } else if self.is_removed(&file.place)? {
+            Ok((dir, name))
+        } else if self.is_removed(file)? {
             Err(Errno::EINVAL)
         } else {
             Err(Errno::ENOENT)

@@ -2,74 +2,32 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry::{Occupied, Vacant};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use gofer_vfs::{AccessMode, Attr, Backend, Errno, FileKind, NameBuf, PeerUid, Result};
-use gofer_wire::p9::{self, Qid, Version};
+use gofer_vfs::{AccessMode, Backend, Errno, FileKind, PeerUid, Result};
+use gofer_wire::p9::{self, Version};
 
 use super::lock::HeldLocks;
 use super::xattr::XattrFid;
-use crate::export::Exports;
 use crate::quota::{Quota, Share};
-use crate::recycle::{Pool, Shared};
 
-/// A node that was walked to, with what never changes about it. Fids cloned from one another share it.
+/// A node that was walked to, with what never changes about it. Clones are the same place.
 pub(crate) struct Place<B: Backend> {
-    /// Which export it is in.
-    pub(crate) export: usize,
     pub(crate) node: B::Node,
-    pub(crate) kind: FileKind,
-    pub(crate) qid: Qid,
-    /// Of the descriptors that the connection may hold.
-    _share: Share,
-}
-
-impl<B: Backend> Place<B> {
-    /// A place that was reached.
-    ///
-    /// # Errors
-    /// `EOVERFLOW` when there is no qid left for it.
-    pub(crate) fn new(
-        room: Share,
-        export: usize,
-        exports: &Exports<B>,
-        node: B::Node,
-        attr: &Attr,
-    ) -> Result<Self> {
-        let qid = exports.qid(export, attr.id, attr.kind)?;
-        Ok(Self { export, node, kind: attr.kind, qid, _share: room })
-    }
-}
-
-/// Where a fid was found: kept only for Trename and Tremove, which name a file by its fid, and checked
-/// against the place's identity before use.
-pub(crate) struct Link<B: Backend> {
-    pub(crate) parent: Shared<Place<B>>,
-    pub(crate) name: NameBuf,
-}
-
-impl<B: Backend> Clone for Link<B> {
-    fn clone(&self) -> Self {
-        Self { parent: self.parent.clone(), name: self.name.clone() }
-    }
-}
-
-/// A fid of a file: a place that may be open.
-///
-/// ```text
-/// walked ---claim---> opening ---set_open---> open, until clunked
-///    ^                   |
-///    +--- claim dropped -+
-/// ```
-pub(crate) struct Fid<B: Backend> {
-    pub(crate) place: Shared<Place<B>>,
     /// The user that the attach was made for; owns what is created below.
     pub(crate) user: PeerUid,
-    /// `None` for what was attached: it cannot be renamed or removed by its own fid.
-    link: Mutex<Option<Link<B>>>,
-    claimed: AtomicBool,
-    open: OnceLock<Open<B>>,
+    /// Which export it is in.
+    pub(crate) export: u16,
+    pub(crate) kind: FileKind,
+    /// Whether it was attached: then it cannot be renamed or removed by its own fid.
+    pub(crate) is_root: bool,
+}
+
+impl<B: Backend> Clone for Place<B> {
+    fn clone(&self) -> Self {
+        Self { node: self.node.clone(), ..*self }
+    }
 }
 
 /// An open file, and what it was opened for.
@@ -87,37 +45,33 @@ impl<B: Backend> Open<B> {
     }
 }
 
-/// The right to open a fid, which one request at a time can have. Dropping it gives it back, unless the fid
-/// was opened.
-pub(crate) struct Claim<'f, B: Backend>(&'f Fid<B>);
+/// A place that is open, or is being opened.
+pub(crate) struct Opened<B: Backend> {
+    pub(crate) place: Place<B>,
+    open: OnceLock<Open<B>>,
+}
 
-impl<B: Backend> Fid<B> {
-    pub(crate) fn new(place: Shared<Place<B>>, user: PeerUid, link: Option<Link<B>>) -> Self {
-        Self { place, user, link: Mutex::new(link), claimed: AtomicBool::new(false), open: OnceLock::new() }
-    }
-
-    /// The same place under another fid, not open.
-    pub(crate) fn unopened(&self) -> Self {
-        Self::new(self.place.clone(), self.user, self.link())
-    }
-
-    /// A fid that is open from the start.
-    pub(crate) fn opened(self, open: Open<B>) -> Self {
-        Self { claimed: AtomicBool::new(true), open: open.into(), ..self }
-    }
-
-    pub(crate) fn link(&self) -> Option<Link<B>> {
-        self.link.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    pub(crate) fn relink(&self, link: Link<B>) {
-        let old = self.link.lock().unwrap_or_else(PoisonError::into_inner).replace(link);
-        // It may close a descriptor: not under the lock.
-        drop(old);
-    }
-
+impl<B: Backend> Opened<B> {
     pub(crate) fn open(&self) -> Option<&Open<B>> {
         self.open.get()
+    }
+}
+
+/// A fid of a file, for as long as a request needs it: a place that may be open.
+///
+/// ```text
+/// walked ---claim---> opening ---set_open---> open, until clunked
+///    ^                   |
+///    +--- claim dropped -+
+/// ```
+pub(crate) struct Fid<B: Backend> {
+    pub(crate) place: Place<B>,
+    opened: Option<Arc<Opened<B>>>,
+}
+
+impl<B: Backend> Fid<B> {
+    pub(crate) fn open(&self) -> Option<&Open<B>> {
+        self.opened.as_ref()?.open()
     }
 
     /// That something can be made, removed or renamed in it.
@@ -128,54 +82,94 @@ impl<B: Backend> Fid<B> {
         let closed = self.open().is_none() || !version.is_google();
         if self.place.kind == FileKind::Directory && closed { Ok(()) } else { Err(Errno::EINVAL) }
     }
+}
 
-    /// The right to open it.
-    ///
-    /// # Errors
-    /// `EINVAL` when it is open or another request is opening it.
-    pub(crate) fn claim(&self) -> Result<Claim<'_, B>> {
-        self.claimed
-            .compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed)
-            .map(|_| Claim(self))
-            .map_err(|_| Errno::EINVAL)
-    }
+/// The right to open a fid, which one request at a time can have. Dropping it gives it back, unless the fid
+/// was opened or stands for something else.
+pub(crate) struct Claim<'f, B: Backend> {
+    fids: &'f Fids<B>,
+    at: p9::Fid,
+    opened: Arc<Opened<B>>,
 }
 
 impl<B: Backend> Claim<'_, B> {
+    /// The place that may be opened.
+    pub(crate) fn place(&self) -> &Place<B> {
+        &self.opened.place
+    }
+
     /// Opens the fid.
     pub(crate) fn set_open(self, open: Open<B>) {
-        // Nobody else has the right to, so it is not open.
-        drop(self.0.open.set(open));
+        // Nobody else has the right to.
+        let _ = self.opened.open.set(open);
+    }
+
+    /// Makes the number stand for another place, which is open.
+    ///
+    /// # Errors
+    /// `EBADF` when it does not stand for what was claimed any more.
+    pub(crate) fn replace(self, place: Place<B>, open: Open<B>) -> Result<()> {
+        self.swap(Entry::Opened(Arc::new(Opened { place, open: open.into() })))
+    }
+
+    /// As [`replace`](Self::replace), for an extended attribute.
+    ///
+    /// # Errors
+    /// As [`replace`](Self::replace).
+    pub(crate) fn replace_with_xattr(self, fid: XattrFid<B>) -> Result<()> {
+        self.swap(Entry::Xattr(Arc::new(fid)))
+    }
+
+    fn swap(&self, new: Entry<B>) -> Result<()> {
+        let mut shard = self.fids.shard(self.at);
+        let current = shard.get_mut(&self.at.0).filter(|entry| entry.is_opened(&self.opened));
+        let (unused, result) = match current {
+            Some(entry) => (std::mem::replace(entry, new), Ok(())),
+            None => (new, Err(Errno::EBADF)),
+        };
+        drop(shard);
+        // It may close a file: not under the lock.
+        drop(unused);
+        result
     }
 }
 
 impl<B: Backend> Drop for Claim<'_, B> {
     fn drop(&mut self) {
-        if self.0.open.get().is_none() {
-            self.0.claimed.store(false, Ordering::Release);
+        if self.opened.open().is_none() {
+            // It may stand for something else by now.
+            let _ = self.swap(Entry::Walked(self.opened.place.clone()));
         }
     }
 }
 
-/// What a fid number stands for.
+/// What a fid number stands for. The first costs no memory but its entry and the node's.
 pub(crate) enum Entry<B: Backend> {
-    File(Shared<Fid<B>>),
+    Walked(Place<B>),
+    Opened(Arc<Opened<B>>),
     Xattr(Arc<XattrFid<B>>),
 }
 
 impl<B: Backend> Clone for Entry<B> {
     fn clone(&self) -> Self {
         match self {
-            Self::File(fid) => Self::File(fid.clone()),
+            Self::Walked(place) => Self::Walked(place.clone()),
+            Self::Opened(opened) => Self::Opened(Arc::clone(opened)),
             Self::Xattr(fid) => Self::Xattr(Arc::clone(fid)),
         }
+    }
+}
+
+impl<B: Backend> Entry<B> {
+    fn is_opened(&self, other: &Arc<Opened<B>>) -> bool {
+        matches!(self, Self::Opened(opened) if Arc::ptr_eq(opened, other))
     }
 }
 
 type Shard<B> = HashMap<u32, Entry<B>>;
 
 /// How many tables the fids are spread over, so that requests seldom meet at one lock.
-const SHARDS: usize = 8;
+const SHARDS: usize = 6;
 
 /// The fids of a connection.
 ///
@@ -184,23 +178,14 @@ pub(crate) struct Fids<B: Backend> {
     shards: [Mutex<Shard<B>>; SHARDS],
     held: AtomicUsize,
     limit: usize,
-    /// The descriptors behind places and open files.
+    /// The descriptors of open files.
     descriptors: Quota,
-    places: Pool<Place<B>>,
-    files: Pool<Fid<B>>,
 }
 
 impl<B: Backend> Fids<B> {
-    /// No fids yet, and never more than `limit`, with so many descriptors.
-    pub(crate) fn new(limit: usize, descriptors: usize) -> Self {
-        Self {
-            shards: Default::default(),
-            held: AtomicUsize::new(0),
-            limit,
-            descriptors: Quota::new(descriptors),
-            places: Pool::default(),
-            files: Pool::default(),
-        }
+    /// No fids yet, and never more than `limit`, their open files with so many descriptors.
+    pub(crate) fn new(limit: usize, descriptors: Quota) -> Self {
+        Self { shards: Default::default(), held: AtomicUsize::new(0), limit, descriptors }
     }
 
     fn shard(&self, fid: p9::Fid) -> MutexGuard<'_, Shard<B>> {
@@ -208,21 +193,12 @@ impl<B: Backend> Fids<B> {
         self.shards[at].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Room for a descriptor, to be had before the descriptor is.
+    /// Room for descriptors, to be had before they are.
     ///
     /// # Errors
     /// `ENFILE` when the connection holds as many as it may.
-    pub(crate) fn room(&self) -> Result<Share> {
-        self.descriptors.take(1).ok_or(Errno::ENFILE)
-    }
-
-    pub(crate) fn share_place(&self, place: Place<B>) -> Shared<Place<B>> {
-        self.places.share(place)
-    }
-
-    /// Gives up a place that is of no more use.
-    pub(crate) fn release_place(&self, place: Shared<Place<B>>) {
-        drop(self.places.release(place));
+    pub(crate) fn room(&self, descriptors: usize) -> Result<Share> {
+        self.descriptors.take(descriptors).ok_or(Errno::ENFILE)
     }
 
     /// What a fid stands for, of whatever kind.
@@ -237,20 +213,39 @@ impl<B: Backend> Fids<B> {
     ///
     /// # Errors
     /// `EBADF` when it is not in use or is of an extended attribute.
-    pub(crate) fn get(&self, fid: p9::Fid) -> Result<Shared<Fid<B>>> {
+    pub(crate) fn get(&self, fid: p9::Fid) -> Result<Fid<B>> {
         match self.shard(fid).get(&fid.0) {
-            Some(Entry::File(fid)) => Ok(fid.clone()),
+            Some(Entry::Walked(place)) => Ok(Fid { place: place.clone(), opened: None }),
+            Some(Entry::Opened(opened)) => {
+                Ok(Fid { place: opened.place.clone(), opened: Some(Arc::clone(opened)) })
+            }
             Some(Entry::Xattr(_)) | None => Err(Errno::EBADF),
         }
     }
 
-    /// Makes a number stand for a file, whatever it stood for before.
+    /// The right to open a fid.
+    ///
+    /// # Errors
+    /// As for [`get`](Self::get); `EINVAL` when it is open or another request is opening it.
+    pub(crate) fn claim(&self, at: p9::Fid) -> Result<Claim<'_, B>> {
+        let mut shard = self.shard(at);
+        let entry = shard.get_mut(&at.0).ok_or(Errno::EBADF)?;
+        let place = match entry {
+            Entry::Walked(place) => place.clone(),
+            Entry::Opened(_) => return Err(Errno::EINVAL),
+            Entry::Xattr(_) => return Err(Errno::EBADF),
+        };
+        let opened = Arc::new(Opened { place, open: OnceLock::new() });
+        *entry = Entry::Opened(Arc::clone(&opened));
+        Ok(Claim { fids: self, at, opened })
+    }
+
+    /// Makes a number stand for a place, whatever it stood for before.
     ///
     /// # Errors
     /// `EINVAL` for the number that means "no fid", `ENFILE` at the limit.
-    pub(crate) fn insert(&self, at: p9::Fid, fid: Fid<B>) -> Result<()> {
-        let fid = Entry::File(self.files.share(fid));
-        self.put(at, fid)
+    pub(crate) fn insert(&self, at: p9::Fid, place: Place<B>) -> Result<()> {
+        self.put(at, Entry::Walked(place))
     }
 
     /// As [`insert`](Self::insert), for an extended attribute.
@@ -272,55 +267,20 @@ impl<B: Backend> Fids<B> {
                 if self.held.fetch_add(1, Ordering::Relaxed) >= self.limit {
                     self.held.fetch_sub(1, Ordering::Relaxed);
                     drop(shard);
-                    self.release(entry);
+                    drop(entry);
                     return Err(Errno::ENFILE);
                 }
                 free.insert(entry);
                 None
             }
         };
+        // It may close files: not under the lock.
         drop(shard);
-        if let Some(old) = old {
-            self.release(old);
-        }
+        drop(old);
         Ok(())
     }
 
-    /// Makes a number that stands for `old` stand for `new`.
-    ///
-    /// # Errors
-    /// `EBADF` when it does not stand for `old` any more.
-    pub(crate) fn replace(&self, at: p9::Fid, old: &Shared<Fid<B>>, new: Fid<B>) -> Result<()> {
-        let new = Entry::File(self.files.share(new));
-        self.swap(at, old, new)
-    }
-
-    /// As [`replace`](Self::replace), for an extended attribute.
-    ///
-    /// # Errors
-    /// As [`replace`](Self::replace).
-    pub(crate) fn replace_with_xattr(
-        &self,
-        at: p9::Fid,
-        old: &Shared<Fid<B>>,
-        new: XattrFid<B>,
-    ) -> Result<()> {
-        self.swap(at, old, Entry::Xattr(Arc::new(new)))
-    }
-
-    fn swap(&self, at: p9::Fid, old: &Shared<Fid<B>>, new: Entry<B>) -> Result<()> {
-        let mut shard = self.shard(at);
-        let current = shard.get_mut(&at.0).filter(|entry| matches!(entry, Entry::File(now) if now.same(old)));
-        let (unused, result) = match current {
-            Some(entry) => (std::mem::replace(entry, new), Ok(())),
-            None => (new, Err(Errno::EBADF)),
-        };
-        drop(shard);
-        self.release(unused);
-        result
-    }
-
-    /// Takes a number out of use and hands over what it stood for, to be [released](Self::release).
+    /// Takes a number out of use and hands over what it stood for.
     ///
     /// # Errors
     /// `EBADF` when it was not in use.
@@ -335,22 +295,23 @@ impl<B: Backend> Fids<B> {
         Ok(entry)
     }
 
-    /// Drops an entry that has left the table; its memory is used again where this was the last holder.
-    pub(crate) fn release(&self, entry: Entry<B>) {
-        let Entry::File(fid) = entry else { return };
-        let Some(Fid { place, link, open, .. }) = self.files.release(fid) else { return };
-        drop(open);
-        self.release_place(place);
-        if let Some(link) = link.into_inner().unwrap_or_else(PoisonError::into_inner) {
-            self.release_place(link.parent);
-        }
-    }
-
     /// Takes all numbers out of use. Extended attributes that were not clunked are not written.
     pub(crate) fn clear(&self) {
         for shard in &self.shards {
             let all = std::mem::take(&mut *shard.lock().unwrap_or_else(PoisonError::into_inner));
             self.held.fetch_sub(all.len(), Ordering::Relaxed);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use gofer_vfs::MemFs;
+
+    use super::*;
+
+    #[test]
+    fn an_entry_is_small() {
+        assert_eq!(size_of::<(u32, Entry<MemFs>)>(), 24, "MemFs has nodes of a pointer, as LocalFs has");
     }
 }

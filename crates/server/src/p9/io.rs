@@ -21,7 +21,8 @@ impl<B: Backend> Session<B> {
     pub(super) fn read_into(&self, fid: Fid, offset: u64, len: usize, into: &mut dyn Sink) -> Result<usize> {
         match self.fids.entry(fid)? {
             Entry::Xattr(fid) => fid.read(offset, len, into),
-            Entry::File(fid) => {
+            Entry::Walked(_) => Err(Errno::EINVAL),
+            Entry::Opened(fid) => {
                 let open = fid.open().ok_or(Errno::EINVAL)?;
                 if !open.access.reads() {
                     return Err(Errno::EPERM);
@@ -39,7 +40,8 @@ impl<B: Backend> Session<B> {
     pub(super) fn write_from(&self, fid: Fid, offset: u64, from: &mut dyn Source) -> Result<Rwrite> {
         let written = match self.fids.entry(fid)? {
             Entry::Xattr(fid) => fid.write(offset, from)?,
-            Entry::File(fid) => {
+            Entry::Walked(_) => return Err(Errno::EINVAL),
+            Entry::Opened(fid) => {
                 let open = fid.open().ok_or(Errno::EINVAL)?;
                 if !open.access.writes() {
                     return Err(Errno::EPERM);

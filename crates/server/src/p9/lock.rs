@@ -57,7 +57,7 @@ impl<B: Backend> Session<B> {
         let mut locks = open.locks.lock().unwrap_or_else(PoisonError::into_inner);
         let locks = match &mut *locks {
             Some(locks) => locks,
-            none => none.insert(HeldLocks::new(&self.locks, self.fids.room()?).ok_or(Errno::ENOLCK)?),
+            none => none.insert(HeldLocks::new(&self.locks, self.fids.room(1)?).ok_or(Errno::ENOLCK)?),
         };
         if !locks.has_room_for(wanted)? {
             return Err(Errno::ENOLCK);

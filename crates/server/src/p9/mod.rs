@@ -24,14 +24,13 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use gofer_transport::Framing;
 use gofer_transport::flipcall::Channel;
-use gofer_vfs::{Backend, Errno, Result};
+use gofer_vfs::{Backend, Errno, FileKind, Result};
 // The table of operations names every message.
 use gofer_wire::p9::*;
 
 use crate::Limits;
 use crate::export::{Export, Exports, Policy};
 use crate::quota::Quota;
-use crate::recycle::Shared;
 use channels::Channels;
 use fids::{Fids, Place};
 use tags::{Flush, Tags};
@@ -43,7 +42,7 @@ pub(crate) use qid::Qids;
 ///
 /// Locks, in the order in which they may be taken: `negotiated`; then those of an open file's locks and of an
 /// extended attribute's bytes, which are held while the host is asked to set them; then, one at a time and
-/// never across a system call, those of the fid table, the tags and a fid's link.
+/// never across a system call, those of the fid table and the tags.
 pub struct Session<B: Backend> {
     exports: Arc<Exports<B>>,
     /// Whether descriptors can go to the client.
@@ -140,16 +139,16 @@ impl<'b, R: Into<Reply<'b>>> From<R> for Answer<'b> {
 impl<B: Backend> Session<B> {
     /// A session by itself, without a server and a connection.
     pub fn alone(exports: Vec<Export<B>>, limits: &Limits, donates: bool) -> Self {
-        Self::new(Arc::new(Exports::new(exports)), limits, donates)
+        Self::new(Arc::new(Exports::new(exports, limits.descriptors)), limits, donates)
     }
 
     pub(crate) fn new(exports: Arc<Exports<B>>, limits: &Limits, donates: bool) -> Self {
         Self {
-            exports,
             donates,
             negotiated: RwLock::new(Negotiated::FIRST),
             frame_max: AtomicUsize::new(MESSAGE_MAX as usize),
-            fids: Fids::new(limits.fids, limits.descriptors),
+            fids: Fids::new(limits.fids, exports.descriptors()),
+            exports,
             xattr_bytes: Quota::new(limits.xattr_bytes),
             locks: Quota::new(limits.locks),
             tags: Tags::default(),
@@ -241,10 +240,24 @@ impl<B: Backend> Session<B> {
     ///
     /// # Errors
     /// `EBADF`, and `EINVAL` for what is no directory or, on a Google session, is open.
-    fn dir(&self, fid: Fid, version: Version) -> Result<Shared<fids::Fid<B>>> {
+    fn dir(&self, fid: Fid, version: Version) -> Result<fids::Fid<B>> {
         let dir = self.fids.get(fid)?;
         dir.check_dir(version)?;
         Ok(dir)
+    }
+
+    /// The qid of a place.
+    fn qid(&self, place: &Place<B>) -> Result<Qid> {
+        self.exports.qid(place.export, self.backend(place).id(&place.node), place.kind)
+    }
+
+    /// The qid of the directory that a place was found in; a root's own.
+    fn above(&self, place: &Place<B>) -> Result<Qid> {
+        let backend = self.backend(place);
+        match backend.found_at(&place.node).filter(|_| !place.is_root) {
+            Some((dir, _)) => self.exports.qid(place.export, backend.id(&dir), FileKind::Directory),
+            None => self.qid(place),
+        }
     }
 
     /// Whether a place has lost its last name.

@@ -7,19 +7,20 @@ use gofer_vfs::{
 };
 use gofer_wire::p9::{self, OpenBits, Qid, Rlcreate, Rlopen, Rucreate, Tlcreate, Tlopen, Tucreate, Version};
 
-use super::fids::{Fid, Link, Open, Place};
+use super::fids::{Open, Place};
 use super::{Answer, Cx, Session};
-use crate::recycle::Shared;
+
+/// The descriptors that an open file needs: its own, and that of its place.
+const DESCRIPTORS: usize = 2;
 
 /// Clients use as much as fits a message.
 const IOUNIT: u32 = 0;
 
 impl<B: Backend> Session<B> {
     pub(super) fn lopen<'b>(&self, t: Tlopen, cx: Cx<'b>) -> Result<Answer<'b>> {
-        let fid = self.fids.get(t.fid)?;
+        let claim = self.fids.claim(t.fid)?;
         let flags = open_flags(t.flags, cx.version)?;
-        let claim = fid.claim()?;
-        let place = &fid.place;
+        let place = claim.place();
         match place.kind {
             FileKind::Regular => {}
             FileKind::Directory if flags.changes() => return Err(Errno::EISDIR),
@@ -33,14 +34,15 @@ impl<B: Backend> Session<B> {
             return Err(Errno::EINVAL);
         }
         let backend = self.backend(place);
-        let room = self.fids.room()?;
+        let room = self.fids.room(DESCRIPTORS)?;
         let file = backend.open(&place.node, flags)?;
         let descriptor = match place.kind {
             FileKind::Fifo => Some(backend.donate(&file)?),
             kind => self.donation(backend, kind, &file, cx.version),
         };
+        let qid = self.qid(place)?;
         claim.set_open(Open::new(room, file, flags.access));
-        Ok(Answer { reply: Rlopen { qid: place.qid, iounit: IOUNIT }.into(), descriptor, channel: None })
+        Ok(Answer { reply: Rlopen { qid, iounit: IOUNIT }.into(), descriptor, channel: None })
     }
 
     pub(super) fn lcreate<'b>(&self, t: Tlcreate<'_>, cx: Cx<'b>) -> Result<Answer<'b>> {
@@ -58,34 +60,31 @@ impl<B: Backend> Session<B> {
 
     /// Creates a file and makes the directory's fid stand for it.
     fn create(&self, new: New<'_>, version: Version) -> Result<(Qid, Option<OwnedFd>)> {
-        let dir = self.fids.get(new.fid)?;
-        if dir.place.kind != FileKind::Directory {
+        // Held to the end: the fid changes its meaning, and nobody else may open it meanwhile.
+        let claim = self.fids.claim(new.fid)?;
+        let dir = claim.place().clone();
+        if dir.kind != FileKind::Directory {
             return Err(Errno::EINVAL);
         }
-        // Held to the end: the fid changes its meaning, and nobody else may open it meanwhile.
-        let _claim = dir.claim()?;
         let open = open_flags(new.flags, version)?;
         let exclusive = version.is_google() || new.flags.contains(OpenBits::EXCL);
         let flags = CreateFlags { open, exclusive };
         let owner = self.owner(&dir, new.uid, new.gid);
-        let room = (self.fids.room()?, self.fids.room()?);
-        let backend = self.backend(&dir.place);
-        let made = backend.create(&dir.place.node, new.name, flags, new.mode & 0o7777, owner);
-        let (node, file, attr) = self.in_dir(&dir.place, version, made)?;
+        let room = self.fids.room(DESCRIPTORS)?;
+        let backend = self.backend(&dir);
+        let made = backend.create(&dir.node, new.name, flags, new.mode & 0o7777, owner);
+        let (node, file, attr) = self.in_dir(&dir, version, made)?;
         let descriptor = self.donation(backend, attr.kind, &file, version);
-        let export = dir.place.export;
-        let place = Place::new(room.0, export, &self.exports, node, &attr)?;
-        let (qid, place) = (place.qid, self.fids.share_place(place));
-        let link = Link { parent: dir.place.clone(), name: new.name.into() };
-        let fid = Fid::new(place, dir.user, Some(link)).opened(Open::new(room.1, file, open.access));
-        self.fids.replace(new.fid, &dir, fid)?;
+        let place = Place { node, kind: attr.kind, is_root: false, ..dir };
+        let qid = self.qid(&place)?;
+        claim.replace(place, Open::new(room, file, open.access))?;
         Ok((qid, descriptor))
     }
 
     /// Who owns what is created through a fid: whom the request names, or else whom the fid was attached for.
-    pub(super) fn owner(&self, dir: &Shared<Fid<B>>, uid: PeerUid, gid: PeerGid) -> gofer_vfs::Owner {
+    pub(super) fn owner(&self, dir: &Place<B>, uid: PeerUid, gid: PeerGid) -> gofer_vfs::Owner {
         let uid = if uid == PeerUid::NONE { dir.user } else { uid };
-        self.policy(&dir.place).ids.owner(uid, gid)
+        self.policy(dir).ids.owner(uid, gid)
     }
 
     /// A descriptor for a client that can use one. That there is none is no failure.

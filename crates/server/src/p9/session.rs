@@ -8,7 +8,7 @@ use gofer_wire::p9::{
     self, Rattach, Rauth, Rclunk, Rflush, Rversion, Tattach, Tauth, Tclunk, Tflush, Tversion, Version,
 };
 
-use super::fids::{Entry, Fid, Place};
+use super::fids::{Entry, Place};
 use super::{Cx, Negotiated, Session};
 
 impl<B: Backend> Session<B> {
@@ -54,14 +54,13 @@ impl<B: Backend> Session<B> {
         for step in steps() {
             Name::new(step)?;
         }
-        let room = self.fids.room()?;
         let (node, attr) = self.exports.backend(export).attach()?;
-        let mut place = Place::new(room, export, &self.exports, node, &attr)?;
+        let mut place = Place { node, user: t.n_uname, export, kind: attr.kind, is_root: true };
         for step in steps() {
             place = self.step(&place, Name::new(step)?, cx.version)?.0;
         }
-        let qid = place.qid;
-        self.fids.insert(t.fid, Fid::new(self.fids.share_place(place), t.n_uname, None))?;
+        let qid = self.qid(&place)?;
+        self.fids.insert(t.fid, Place { is_root: true, ..place })?;
         Ok(Rattach { qid })
     }
 
@@ -74,7 +73,7 @@ impl<B: Backend> Session<B> {
     pub(super) fn clunk(&self, t: Tclunk, _: Cx<'_>) -> Result<Rclunk> {
         match self.fids.remove(t.fid)? {
             Entry::Xattr(fid) => self.finish_xattr(&fid)?,
-            file @ Entry::File(_) => self.fids.release(file),
+            file @ (Entry::Walked(_) | Entry::Opened(_)) => drop(file),
         }
         Ok(Rclunk)
     }

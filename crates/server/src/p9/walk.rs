@@ -7,13 +7,13 @@ use gofer_wire::p9::{
 };
 
 use super::attr::{stat, valid};
-use super::fids::{Fid, Link, Place};
+use super::fids::Place;
 use super::{Cx, Session};
 use crate::export::HostSockets;
 
 /// Where names lead.
 struct Walked<'b, B: Backend> {
-    fid: Fid<B>,
+    place: Place<B>,
     /// Its attributes, when there were names to follow.
     attr: Option<Attr>,
     qids: List<'b, Qid>,
@@ -21,17 +21,17 @@ struct Walked<'b, B: Backend> {
 
 impl<B: Backend> Session<B> {
     pub(super) fn walk<'b>(&self, t: Twalk<'_>, cx: Cx<'b>) -> Result<Rwalk<'b>> {
-        let Walked { fid, qids, .. } = self.follow(t.fid, t.newfid, t.names, 0, cx)?;
-        self.fids.insert(t.newfid, fid)?;
+        let Walked { place, qids, .. } = self.follow(t.fid, t.newfid, t.names, 0, cx)?;
+        self.fids.insert(t.newfid, place)?;
         Ok(Rwalk { qids })
     }
 
     pub(super) fn walkgetattr<'b>(&self, t: Twalkgetattr<'_>, cx: Cx<'b>) -> Result<Rwalkgetattr<'b>> {
         let more = FullStat::LEN - Qid::LEN;
-        let Walked { fid, attr, qids } = self.follow(t.fid, t.newfid, t.names, more, cx)?;
-        let attr = attr.map_or_else(|| self.backend(&fid.place).getattr(&fid.place.node), Ok)?;
-        let map = self.policy(&fid.place).ids;
-        self.fids.insert(t.newfid, fid)?;
+        let Walked { place, attr, qids } = self.follow(t.fid, t.newfid, t.names, more, cx)?;
+        let attr = attr.map_or_else(|| self.backend(&place).getattr(&place.node), Ok)?;
+        let map = self.policy(&place).ids;
+        self.fids.insert(t.newfid, place)?;
         Ok(Rwalkgetattr { valid: valid(&attr), attr: stat(&attr, map), qids })
     }
 
@@ -60,25 +60,17 @@ impl<B: Backend> Session<B> {
             return Err(Errno::ERANGE);
         }
         let mut qids = ListBuf::new(cx.scratch);
-        let mut place = start.place.clone();
+        let mut place = start.place;
         let mut found = None;
         for name in names.iter() {
             let name = Name::new(name.as_bytes())?;
             let (next, attr) = self.step(&place, name, cx.version)?;
-            if !qids.push(&next.qid) {
+            if !qids.push(&self.qid(&next)?) {
                 return Err(Errno::ERANGE);
             }
-            let parent = std::mem::replace(&mut place, self.fids.share_place(next));
-            let link = Link { parent, name: name.into() };
-            if let Some((_, Link { parent: passed, .. })) = found.replace((attr, link)) {
-                self.fids.release_place(passed);
-            }
+            (place, found) = (next, Some(attr));
         }
-        let (attr, fid) = match found {
-            Some((attr, link)) => (Some(attr), Fid::new(place, start.user, Some(link))),
-            None => (None, start.unopened()),
-        };
-        Ok(Walked { fid, attr, qids: qids.finish() })
+        Ok(Walked { place, attr: found, qids: qids.finish() })
     }
 
     /// One step down from a place, if this client may make it.
@@ -86,13 +78,11 @@ impl<B: Backend> Session<B> {
         if from.kind != FileKind::Directory {
             return Err(if version.is_google() { Errno::EINVAL } else { Errno::ENOTDIR });
         }
-        let export = from.export;
-        let room = self.fids.room()?;
         let (node, attr) = self.backend(from).walk(&from.node, name)?;
         if version.is_google() && !self.shows(from, attr.kind) {
             return Err(Errno::EPERM);
         }
-        Ok((Place::new(room, export, &self.exports, node, &attr)?, attr))
+        Ok((Place { node, kind: attr.kind, is_root: false, ..*from }, attr))
     }
 
     /// Whether a Google client may walk to a file of this kind. It would take it for something to open.

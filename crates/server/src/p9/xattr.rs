@@ -15,7 +15,6 @@ use gofer_wire::p9::{
 use super::fids::{Fid, Place};
 use super::{Cx, Session};
 use crate::quota::Share;
-use crate::recycle::Shared;
 
 /// A fid of an extended attribute.
 pub(crate) struct XattrFid<B: Backend> {
@@ -28,7 +27,7 @@ enum Content<B: Backend> {
     /// A value or list of names as it was when it was walked to.
     Snapshot(Vec<u8>),
     /// A value that is set when the fid is clunked.
-    Pending { place: Shared<Place<B>>, name: Vec<u8>, size: usize, flags: u32, bytes: Mutex<Vec<u8>> },
+    Pending { place: Place<B>, name: Vec<u8>, size: usize, flags: u32, bytes: Mutex<Vec<u8>> },
 }
 
 impl<B: Backend> XattrFid<B> {
@@ -89,8 +88,7 @@ impl<B: Backend> Session<B> {
     }
 
     pub(super) fn xattrcreate(&self, t: Txattrcreate<'_>, _: Cx<'_>) -> Result<Rxattrcreate> {
-        let fid = self.fids.get(t.fid)?;
-        let place = fid.place.clone();
+        let place = self.fids.get(t.fid)?.place;
         let size =
             usize::try_from(t.size).ok().filter(|size| *size <= XattrPolicy::SIZE_MAX).ok_or(Errno::E2BIG)?;
         flags(t.flags)?;
@@ -101,7 +99,7 @@ impl<B: Backend> Session<B> {
             return Err(Errno::EINVAL);
         }
         self.policy(&place).xattr.admit(t.name.as_bytes())?;
-        let claim = fid.claim()?;
+        let claim = self.fids.claim(t.fid)?;
         let pending = Content::Pending {
             place,
             name: t.name.as_bytes().to_vec(),
@@ -110,8 +108,7 @@ impl<B: Backend> Session<B> {
             bytes: Mutex::new(Vec::new()),
         };
         let share = self.xattr_bytes.take(size).ok_or(Errno::ENOBUFS)?;
-        self.fids.replace_with_xattr(t.fid, &fid, XattrFid { content: pending, _share: share })?;
-        drop(claim);
+        claim.replace_with_xattr(XattrFid { content: pending, _share: share })?;
         Ok(Rxattrcreate)
     }
 
@@ -141,7 +138,7 @@ impl<B: Backend> Session<B> {
     }
 
     /// A file whose attributes a Google client may look at, and a name it may use.
-    fn named<'n>(&self, fid: &Shared<Fid<B>>, name: &'n Str<'_>) -> Result<XattrName<'n>> {
+    fn named<'n>(&self, fid: &Fid<B>, name: &'n Str<'_>) -> Result<XattrName<'n>> {
         if self.is_removed(&fid.place)? {
             return Err(Errno::EINVAL);
         }

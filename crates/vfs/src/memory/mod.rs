@@ -20,14 +20,16 @@ mod open;
 mod tree;
 mod xattr;
 
+use std::ops::Deref;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use self::tree::{Body, Ino, ROOT, Tree};
 use crate::{
-    Allocate, Attr, Backend, CreateFlags, Entry, Errno, Lock, LockHolder, Name, OpenFlags, Owner,
-    RenameFlags, Result, SetAttr, Sink, SocketKind, Source, Special, StatFs, Unlink, XattrFlags, XattrName,
+    Allocate, Attr, Backend, CreateFlags, Entry, Errno, FileId, Lock, LockHolder, Name, NameBuf, OpenFlags,
+    Owner, RenameFlags, Result, SetAttr, Sink, SocketKind, Source, Special, StatFs, Unlink, XattrFlags,
+    XattrName,
 };
 
 /// A file tree in memory.
@@ -47,18 +49,32 @@ impl MemFs {
         static DEVICES: AtomicU64 = AtomicU64::new(1);
         let dev = DEVICES.fetch_add(1, Ordering::Relaxed);
         let tree = Arc::new(Mutex::new(Tree::new(dev, capacity_bytes)));
-        Self { root: Node { tree, ino: ROOT } }
+        Self { root: Node(Arc::new(Place { tree, ino: ROOT, found: Mutex::new(None) })) }
     }
 }
 
 /// A place in a [`MemFs`]. It keeps its inode, also when that has no name any more.
+#[derive(Clone, Debug)]
+pub struct Node(Arc<Place>);
+
+/// What the clones of a node share.
 #[derive(Debug)]
-pub struct Node {
+pub struct Place {
     tree: Arc<Mutex<Tree>>,
     ino: Ino,
+    /// The directory that it was found in, which it keeps too, and its name there. Locked after the tree.
+    found: Mutex<Option<(Ino, NameBuf)>>,
 }
 
-impl Node {
+impl Deref for Node {
+    type Target = Place;
+
+    fn deref(&self) -> &Place {
+        &self.0
+    }
+}
+
+impl Place {
     /// The whole tree. Nodes and files must not be dropped while this is held: they take the lock themselves.
     fn tree(&self) -> MutexGuard<'_, Tree> {
         // A panic elsewhere leaves the tree as usable as an error would.
@@ -66,14 +82,21 @@ impl Node {
     }
 
     /// A node for an inode that was found in `tree`, which is this node's.
-    fn beside(&self, tree: &mut Tree, ino: Ino) -> Self {
-        tree.pin(ino);
-        Self { tree: self.tree.clone(), ino }
+    fn beside(&self, tree: &mut Tree, ino: Ino) -> Node {
+        self.place(tree, ino, None)
     }
 
-    /// The node and the attributes of something that was just found or made.
-    fn found(&self, tree: &mut Tree, ino: Ino) -> (Self, Attr) {
-        (self.beside(tree, ino), tree.attr(ino))
+    fn place(&self, tree: &mut Tree, ino: Ino, found: Option<(Ino, NameBuf)>) -> Node {
+        tree.pin(ino);
+        if let Some((dir, _)) = found {
+            tree.pin(dir);
+        }
+        Node(Arc::new(Place { tree: self.tree.clone(), ino, found: Mutex::new(found) }))
+    }
+
+    /// The node and the attributes of something that was just found or made in this directory.
+    fn found(&self, tree: &mut Tree, ino: Ino, name: Name<'_>) -> (Node, Attr) {
+        (self.place(tree, ino, Some((self.ino, name.into()))), tree.attr(ino))
     }
 
     /// Front-ends that serve several trees may bring nodes of two together.
@@ -82,9 +105,14 @@ impl Node {
     }
 }
 
-impl Drop for Node {
+impl Drop for Place {
     fn drop(&mut self) {
-        self.tree().unpin(self.ino);
+        let found = self.found.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        let mut tree = self.tree();
+        tree.unpin(self.ino);
+        if let Some((dir, _)) = found {
+            tree.unpin(dir);
+        }
     }
 }
 
@@ -121,20 +149,39 @@ impl Backend for MemFs {
         false
     }
     fn attach(&self) -> Result<(Node, Attr)> {
-        let mut tree = self.root.tree();
-        Ok(self.root.found(&mut tree, self.root.ino))
+        let tree = self.root.tree();
+        Ok((self.root.clone(), tree.attr(self.root.ino)))
     }
 
     fn walk(&self, dir: &Node, name: Name<'_>) -> Result<(Node, Attr)> {
         let mut tree = dir.tree();
         let ino = tree.find(dir.ino, name)?;
-        Ok(dir.found(&mut tree, ino))
+        Ok(dir.found(&mut tree, ino, name))
     }
 
     fn lookup(&self, dir: &Node, name: Name<'_>) -> Result<Attr> {
         let tree = dir.tree();
         let ino = tree.find(dir.ino, name)?;
         Ok(tree.attr(ino))
+    }
+
+    fn id(&self, node: &Node) -> FileId {
+        node.tree().id(node.ino)
+    }
+
+    fn found_at(&self, node: &Node) -> Option<(Node, NameBuf)> {
+        let mut tree = node.tree();
+        let found = node.found.lock().unwrap_or_else(PoisonError::into_inner);
+        found.as_ref().map(|(dir, name)| (node.beside(&mut tree, *dir), name.clone()))
+    }
+
+    fn moved(&self, node: &Node, dir: &Node, name: Name<'_>) {
+        let mut tree = node.tree();
+        tree.pin(dir.ino);
+        let mut found = node.found.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((old, _)) = found.replace((dir.ino, name.into())) {
+            tree.unpin(old);
+        }
     }
 
     fn open(&self, node: &Node, flags: OpenFlags) -> Result<File> {
@@ -154,7 +201,7 @@ impl Backend for MemFs {
         let mut tree = dir.tree();
         let ino = tree.create(dir.ino, name, flags, perm, owner)?;
         let file = File::new(dir, &mut tree, ino, flags.open);
-        let (node, attr) = dir.found(&mut tree, ino);
+        let (node, attr) = dir.found(&mut tree, ino, name);
         Ok((node, file, attr))
     }
 
@@ -201,7 +248,7 @@ impl Backend for MemFs {
     fn mkdir(&self, dir: &Node, name: Name<'_>, perm: u32, owner: Owner) -> Result<(Node, Attr)> {
         let mut tree = dir.tree();
         let ino = tree.make(dir.ino, name, Body::directory(dir.ino), perm, owner)?;
-        Ok(dir.found(&mut tree, ino))
+        Ok(dir.found(&mut tree, ino, name))
     }
 
     fn mknod(
@@ -215,14 +262,14 @@ impl Backend for MemFs {
         let body = Body::special(what)?;
         let mut tree = dir.tree();
         let ino = tree.make(dir.ino, name, body, perm, owner)?;
-        Ok(dir.found(&mut tree, ino))
+        Ok(dir.found(&mut tree, ino, name))
     }
 
     fn symlink(&self, dir: &Node, name: Name<'_>, target: &[u8], owner: Owner) -> Result<(Node, Attr)> {
         let body = Body::symlink(target)?;
         let mut tree = dir.tree();
         let ino = tree.make(dir.ino, name, body, 0o777, owner)?;
-        Ok(dir.found(&mut tree, ino))
+        Ok(dir.found(&mut tree, ino, name))
     }
 
     fn link(&self, node: &Node, dir: &Node, name: Name<'_>) -> Result<()> {

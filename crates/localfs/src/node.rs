@@ -1,0 +1,749 @@
+//! [`Node`]: a place, and the descriptor that it has while it is in use.
+//!
+//! There may be many more places than descriptors. A place is what it was when it was walked to: an inode of a
+//! device, found in a parent under a name. Its descriptor can be given up and had again: by a step from its
+//! parent, whose descriptor is had in the same way, and a look at what is found. Another file there, or none, is
+//! `ESTALE`: a place never stands for two files, and a step never follows a link.
+//!
+//! ```text
+//!          last used least, and another needs room
+//!   hot ------------------------------------------> cold
+//!    ^                                               |
+//!    +---- used: open_child(parent, name), statx ----+
+//! ```
+//!
+//! Of a directory there is one node in each tree, however often it is walked to. It knows where it was seen last.
+//!
+//! Descriptors are the process's, and so is the limit on those of places ([`LocalFs::limit_places`]). What is
+//! evictable is in one of a few rings, each with a hand that gives whatever was used a second chance. Not in a
+//! ring are places that must stay what they are whatever happens to their name ([pinned](Node::pin)): roots, and
+//! those of open files.
+//!
+//! Locks: a place's descriptor, held shared while a system call uses it, and exclusively only by who finds it
+//! free at once and for a few instructions, so that nobody waits for the host; then a ring's; then one of the
+//! tables of directories and of what was moved. None of these last is held across a system call.
+//!
+//! [`LocalFs::limit_places`]: crate::LocalFs::limit_places
+
+use std::cell::Cell;
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::mem;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicUsize, Ordering};
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError, Weak,
+};
+use std::thread;
+
+use gofer_sys::{attr, walk};
+use gofer_vfs::{Attr, Errno, FileId, FileKind, Name, NameBuf, Result};
+
+/// How many rings there are, so that requests seldom meet at one.
+const RINGS: usize = 8;
+
+/// How many pieces of memory a ring keeps for later places.
+const SPARE: usize = 8;
+
+/// The position of a place that is in no ring.
+const NOWHERE: u32 = u32::MAX;
+
+/// The most evictable descriptors, in all rings.
+static LIMIT: AtomicUsize = AtomicUsize::new(usize::MAX);
+
+static ALL: [Mutex<Ring>; RINGS] = [const { Mutex::new(Ring::new()) }; RINGS];
+
+/// Where places were moved to by their own fids, by the address of each.
+static MOVED: Mutex<Option<HashMap<usize, Link>>> = Mutex::new(None);
+
+/// Where this process moved files to, lately and since places first gave up their descriptors: cold places of
+/// them, and of what is below them, are found again.
+static MOVES: Mutex<Moves> = Mutex::new(Moves { to: None, order: VecDeque::new() });
+
+/// Whether any place has given up its descriptor yet.
+static ANY_COLD: AtomicBool = AtomicBool::new(false);
+
+struct Moves {
+    to: Option<HashMap<FileId, Link>>,
+    order: VecDeque<FileId>,
+}
+
+impl Moves {
+    /// How many are remembered.
+    const MAX: usize = 4096;
+}
+
+/// Notes that a name was moved, whatever it stands for.
+pub(crate) fn note_move(dir: &Node, held: &Held<'_>, name: Name<'_>) {
+    if !ANY_COLD.load(Ordering::Relaxed) {
+        return;
+    }
+    // What cannot be looked at is not found again either.
+    let Ok(attr) = attr::stat_child(held.as_fd(), name) else { return };
+    let link = Link { dir: dir.clone(), name: name.into() };
+    let mut moves = lock(&MOVES);
+    let before = moves.to.get_or_insert_default().insert(attr.id, link);
+    if before.is_none() {
+        moves.order.push_back(attr.id);
+    }
+    let oldest = if moves.order.len() > Moves::MAX { moves.order.pop_front() } else { None };
+    let forgotten = oldest.and_then(|id| moves.to.as_mut()?.remove(&id));
+    drop(moves);
+    // Either may close a descriptor: not under the lock.
+    drop((before, forgotten));
+}
+
+/// Sets how many descriptors places may hold besides those that are pinned.
+pub(crate) fn set_limit(places: usize) {
+    LIMIT.store(places.max(1), Ordering::Relaxed);
+}
+
+/// Calls again what had no descriptor left, as long as one can be given up for it.
+pub(crate) fn with_room<T>(call: impl Fn() -> Result<T>) -> Result<T> {
+    /// Others may take what was given up for this one.
+    const TRIES: usize = 16;
+    for _ in 0..TRIES {
+        match call() {
+            Err(Errno::EMFILE | Errno::ENFILE) if relieve() => {}
+            other => return other,
+        }
+    }
+    call()
+}
+
+/// Gives up one descriptor of each ring; whether there was any.
+fn relieve() -> bool {
+    let victims = ALL.each_ref().map(|ring| lock(ring).evict());
+    victims.iter().any(|victim| victim.fd.is_some())
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A place in the tree. Clones are the same place, and share its descriptor.
+#[derive(Clone)]
+pub struct Node(
+    /// `None` only while it is dropped.
+    Option<Arc<Inner>>,
+);
+
+/// What is kept of a place. Its size is what a walked fid costs: see the test below.
+struct Inner {
+    /// `None` while it is cold.
+    fd: RwLock<Option<OwnedFd>>,
+    /// Where it was found; `None` for the root of an export, which is never cold.
+    parent: Option<Arc<Inner>>,
+    name: Option<NameBuf>,
+    ino: u64,
+    dev: u32,
+    /// A digest of the time of birth: what tells a file from a later one with its inode number.
+    birth: u32,
+    /// Its position in its ring. Changed under that ring's lock.
+    at: AtomicU32,
+    /// How many want it to stay hot; at the greatest number it stays so for ever. Changed under its ring's lock.
+    pins: AtomicU16,
+    kind: FileKind,
+    /// [`USED_BIT`], [`MOVED_BIT`], and the number of its tree.
+    flags: AtomicU8,
+}
+
+/// It was used since the hand of its ring last passed.
+const USED_BIT: u8 = 1;
+/// It is in [`MOVED`].
+const MOVED_BIT: u8 = 2;
+/// Above these bits stands the number of its tree.
+const TREE_SHIFT: u8 = 2;
+/// The number of all trees beyond the 63rd, whose directories are not shared.
+const UNSHARED: u8 = 63;
+
+/// How many trees there were.
+static TREES: AtomicU8 = AtomicU8::new(0);
+
+/// A tree and a directory in it.
+type Key = (u8, FileId);
+
+type Dirs = Option<HashMap<Key, Weak<Inner>>>;
+
+/// The directories that there are nodes of, so that there is one of each: what fids keep of the way they were
+/// walked is not more than there are directories. Not across trees: one's directory may be above another's root.
+static DIRS: [Mutex<Dirs>; RINGS] = [const { Mutex::new(None) }; RINGS];
+
+fn dirs_of((_, id): Key) -> &'static Mutex<Dirs> {
+    let spread = usize::try_from(id.ino % 8).unwrap_or_default();
+    &DIRS[spread % RINGS]
+}
+
+/// A directory and a name in it.
+#[derive(Clone)]
+struct Link {
+    dir: Node,
+    name: NameBuf,
+}
+
+/// The descriptor of a place, in use: until this is dropped it stays open.
+pub(crate) struct Held<'a>(RwLockReadGuard<'a, Option<OwnedFd>>);
+
+impl AsFd for Held<'_> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match &*self.0 {
+            Some(fd) => fd.as_fd(),
+            None => unreachable!("what is held was seen to be there, under the same lock"),
+        }
+    }
+}
+
+/// A place that stays hot for as long as this lives.
+#[derive(Debug)]
+pub(crate) struct Pinned(Node);
+
+impl Drop for Pinned {
+    fn drop(&mut self) {
+        let arc = self.0.arc();
+        let victim = lock(ring_of(arc)).unpin(arc);
+        drop(victim);
+    }
+}
+
+impl Node {
+    /// The root of an export. It stays hot.
+    pub(crate) fn root(fd: OwnedFd, attr: &Attr) -> Result<Self> {
+        let mut root = Inner::new(fd, None, attr)?;
+        let next = |tree: u8| (tree < UNSHARED).then_some(tree + 1);
+        let tree = TREES.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).unwrap_or(UNSHARED);
+        *root.flags.get_mut() |= tree << TREE_SHIFT;
+        root.pins.store(u16::MAX, Ordering::Relaxed);
+        Ok(Self(Some(Arc::new(root))))
+    }
+
+    /// What was found below a directory.
+    ///
+    /// # Errors
+    /// `EOVERFLOW` for a device number that Linux does not have.
+    pub(crate) fn below(dir: &Self, name: Name<'_>, fd: OwnedFd, attr: &Attr) -> Result<Self> {
+        thread_local! {
+            static NEXT: Cell<usize> = const { Cell::new(0) };
+        }
+        let mut inner = Inner::new(fd, Some(Link { dir: dir.clone(), name: name.into() }), attr)?;
+        *inner.flags.get_mut() |= dir.arc().flags.load(Ordering::Relaxed) & !(USED_BIT | MOVED_BIT);
+        if let Some(known) = inner.known(dir, name) {
+            return Ok(known);
+        }
+        let next = NEXT.try_with(|next| next.replace(next.get().wrapping_add(1))).unwrap_or(0);
+        let spare = lock(&ALL[next % RINGS]).spare.pop();
+        let arc = match spare {
+            Some(mut memory) => match Arc::get_mut(&mut memory) {
+                Some(slot) => {
+                    *slot = inner;
+                    memory
+                }
+                None => Arc::new(inner),
+            },
+            None => Arc::new(inner),
+        };
+        let mut ring = lock(ring_of(&arc));
+        ring.count += 1;
+        ring.peak = ring.peak.max(ring.count);
+        let victim = ring.enter(&arc);
+        drop(ring);
+        drop(victim);
+        if let Some(key) = arc.key() {
+            lock(dirs_of(key)).get_or_insert_default().insert(key, Arc::downgrade(&arc));
+        }
+        Ok(Self(Some(arc)))
+    }
+
+    fn arc(&self) -> &Arc<Inner> {
+        match &self.0 {
+            Some(arc) => arc,
+            None => unreachable!("a node is emptied when it is dropped, and not before"),
+        }
+    }
+
+    pub(crate) fn kind(&self) -> FileKind {
+        self.arc().kind
+    }
+
+    /// Its identity.
+    pub(crate) fn id(&self) -> FileId {
+        self.arc().id()
+    }
+
+    /// Its descriptor, had anew where it was given up.
+    ///
+    /// # Errors
+    /// `ESTALE` when that is not possible because the name it was found under is gone or another's; those of
+    /// `open(2)`.
+    pub(crate) fn hold(&self) -> Result<Held<'_>> {
+        let arc = self.arc();
+        arc.peek().map_or_else(|| warm(arc), Ok)
+    }
+
+    /// Keeps it hot.
+    ///
+    /// # Errors
+    /// As for [`hold`](Self::hold).
+    pub(crate) fn pin(&self) -> Result<Pinned> {
+        lock(ring_of(self.arc())).pin(self.arc());
+        let pinned = Pinned(self.clone());
+        self.hold()?;
+        Ok(pinned)
+    }
+
+    /// Where it was found or moved to.
+    pub(crate) fn found_at(&self) -> Option<(Self, NameBuf)> {
+        self.arc().link().map(|Link { dir, name }| (dir, name))
+    }
+
+    /// Looks for it where its file was moved to by this process, from now on; whether that is elsewhere.
+    fn follow(&self) -> bool {
+        let moved = lock(&MOVES).to.as_ref().and_then(|to| to.get(&self.id()).cloned());
+        let (Some(new), Some(old)) = (moved, self.arc().link()) else { return false };
+        let is_new = !Arc::ptr_eq(new.dir.arc(), old.dir.arc()) || new.name.as_name() != old.name.as_name();
+        if is_new {
+            self.moved(&new.dir, new.name.as_name());
+        }
+        is_new
+    }
+
+    /// Notes where it is now.
+    pub(crate) fn moved(&self, dir: &Self, name: Name<'_>) {
+        let arc = self.arc();
+        let link = Link { dir: dir.clone(), name: name.into() };
+        let mut table = lock(&MOVED);
+        let moved = table.get_or_insert_default();
+        // Otherwise there would be no way up to the root. Only directories can be in the way of that.
+        let mut above = Some(dir.arc()).filter(|_| arc.kind == FileKind::Directory);
+        while let Some(dir) = above {
+            if Arc::ptr_eq(dir, arc) {
+                return;
+            }
+            above = match moved.get(&address(dir)) {
+                Some(link) => Some(link.dir.arc()),
+                None => dir.parent.as_ref(),
+            };
+        }
+        let old = moved.insert(address(arc), link);
+        arc.flags.fetch_or(MOVED_BIT, Ordering::Release);
+        drop(table);
+        // It may close a descriptor: not under the lock.
+        drop(old);
+    }
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Node").field("id", &self.id()).field("kind", &self.kind()).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Node {
+    /// Without recursion: a client may have walked down any number of steps.
+    fn drop(&mut self) {
+        let mut last = self.0.take();
+        // Of places that were moved, which have two parents to let go of.
+        let mut more = Vec::new();
+        while let Some(arc) = last {
+            last = let_go(arc, &mut more).or_else(|| more.pop());
+        }
+    }
+}
+
+/// Drops one holder's share of a place. The last one's gives the parents to be dropped, one of them in `more`.
+fn let_go(mut arc: Arc<Inner>, more: &mut Vec<Arc<Inner>>) -> Option<Arc<Inner>> {
+    let (fd, parent);
+    if forget_dir(&arc) {
+        // Nobody else has it, but for who looks for a descriptor to give up and finds it in the ring.
+        let mut ring = lock(ring_of(&arc));
+        let address = address(&arc);
+        ring.leave(&arc, address);
+        if let Some(inner) = Arc::get_mut(&mut arc) {
+            more.extend(inner.take_moved(address));
+            parent = inner.parent.take();
+            inner.name = None;
+            fd = inner.fd.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+            let spare = if ring.spare.len() < SPARE {
+                ring.spare.push(arc);
+                None
+            } else {
+                Some(arc)
+            };
+            let few = ring.ended();
+            drop(ring);
+            drop((fd, spare));
+            give_back(few);
+            return parent;
+        }
+    }
+    let (address, ring) = (address(&arc), ring_of(&arc));
+    // Of all who come here at once, one gets it.
+    let mut inner = Arc::into_inner(arc)?;
+    inner.forget_dir(address);
+    let few = {
+        let mut ring = lock(ring);
+        ring.leave(&inner, address);
+        ring.ended()
+    };
+    give_back(few);
+    more.extend(inner.take_moved(address));
+    inner.parent.take()
+}
+
+/// Whether this is the only holder of a place. From then on nobody finds a directory any more.
+fn forget_dir(arc: &Arc<Inner>) -> bool {
+    let Some(key) = arc.key() else { return Arc::strong_count(arc) == 1 };
+    let mut dirs = lock(dirs_of(key));
+    let is_last = Arc::strong_count(arc) == 1;
+    if is_last {
+        remove_dir(&mut dirs, key, address(arc));
+    }
+    is_last
+}
+
+/// Takes a directory out of its table, if it is in there.
+fn remove_dir(dirs: &mut Dirs, key: Key, address: usize) {
+    let Some(dirs) = dirs else { return };
+    if dirs.get(&key).is_some_and(|known| known.as_ptr().addr() == address) {
+        dirs.remove(&key);
+        if dirs.capacity() > 64 && dirs.len() < dirs.capacity() / 8 {
+            let room = dirs.len() * 2;
+            dirs.shrink_to(room);
+        }
+    }
+}
+
+/// Returns memory to the system, when few are left of many places: these, which the ring counted, may be dropped.
+fn give_back(few: Option<Vec<Node>>) {
+    if few.is_some() {
+        drop(few);
+        gofer_sys::alloc::trim();
+    }
+}
+
+impl Inner {
+    /// What `fd` is a descriptor of.
+    fn new(fd: OwnedFd, link: Option<Link>, attr: &Attr) -> Result<Self> {
+        let dev = u32::try_from(attr.id.dev).map_err(|_| Errno::EOVERFLOW)?;
+        let (parent, name) = link.map_or((None, None), |Link { mut dir, name }| (dir.0.take(), Some(name)));
+        Ok(Self {
+            fd: RwLock::new(Some(fd)),
+            parent,
+            name,
+            ino: attr.id.ino,
+            dev,
+            birth: birth(attr),
+            at: AtomicU32::new(NOWHERE),
+            pins: AtomicU16::new(0),
+            kind: attr.kind,
+            flags: AtomicU8::new(USED_BIT),
+        })
+    }
+
+    /// What it is found by, for a directory that is shared.
+    fn key(&self) -> Option<Key> {
+        let tree = self.flags.load(Ordering::Relaxed) >> TREE_SHIFT;
+        (self.kind == FileKind::Directory && tree != UNSHARED).then(|| (tree, self.id()))
+    }
+
+    fn forget_dir(&self, address: usize) {
+        if let Some(key) = self.key() {
+            remove_dir(&mut lock(dirs_of(key)), key, address);
+        }
+    }
+
+    /// The node that there is of this directory, which was found just now, and which knows then where.
+    fn known(&mut self, dir: &Node, name: Name<'_>) -> Option<Node> {
+        let key = self.key()?;
+        let known = lock(dirs_of(key)).as_ref()?.get(&key).and_then(Weak::upgrade);
+        let known = Node(Some(known?));
+        let arc = known.arc();
+        if arc.birth != self.birth {
+            return None;
+        }
+        if let Some(fd) = self.fd.get_mut().unwrap_or_else(PoisonError::into_inner).take() {
+            drop(arc.install(fd));
+        }
+        if !arc.is_at(dir, name) {
+            known.moved(dir, name);
+        }
+        Some(known)
+    }
+
+    /// Whether it is known to be there.
+    fn is_at(self: &Arc<Self>, dir: &Node, name: Name<'_>) -> bool {
+        let is = |parent: &Arc<Self>, own: Name<'_>| Arc::ptr_eq(parent, dir.arc()) && own == name;
+        if self.flags.load(Ordering::Acquire) & MOVED_BIT != 0 {
+            return self.link().is_some_and(|link| is(link.dir.arc(), link.name.as_name()));
+        }
+        self.parent.as_ref().zip(self.name.as_ref()).is_some_and(|(parent, own)| is(parent, own.as_name()))
+    }
+
+    fn id(&self) -> FileId {
+        FileId { dev: self.dev.into(), ino: self.ino }
+    }
+
+    /// Its descriptor, if it is hot.
+    fn peek(&self) -> Option<Held<'_>> {
+        let fd = self.fd.read().unwrap_or_else(PoisonError::into_inner);
+        fd.as_ref()?;
+        // Others read the same line of memory.
+        if self.flags.load(Ordering::Relaxed) & USED_BIT == 0 {
+            self.flags.fetch_or(USED_BIT, Ordering::Relaxed);
+        }
+        Some(Held(fd))
+    }
+
+    fn link(self: &Arc<Self>) -> Option<Link> {
+        if self.flags.load(Ordering::Acquire) & MOVED_BIT != 0 {
+            return lock(&MOVED).as_ref()?.get(&address(self)).cloned();
+        }
+        Some(Link { dir: Node(Some(self.parent.clone()?)), name: self.name.clone()? })
+    }
+
+    /// Where it was moved to, when it is dropped.
+    fn take_moved(&mut self, address: usize) -> Option<Arc<Self>> {
+        if *self.flags.get_mut() & MOVED_BIT == 0 {
+            return None;
+        }
+        lock(&MOVED).as_mut()?.remove(&address)?.dir.0.take()
+    }
+
+    /// Has its descriptor anew, found under a name.
+    fn reopen<'a>(self: &'a Arc<Self>, dir: &Held<'_>, name: Name<'_>) -> Result<Held<'a>> {
+        let fd = match with_room(|| walk::open_child(dir.as_fd(), name)) {
+            Err(Errno::ENOENT) => return Err(Errno::ESTALE),
+            other => other?,
+        };
+        let attr = attr::stat(fd.as_fd())?;
+        if (attr.id, birth(&attr), attr.kind) != (self.id(), self.birth, self.kind) {
+            return Err(Errno::ESTALE);
+        }
+        Ok(self.install(fd))
+    }
+
+    /// Makes it hot, if nobody else did before.
+    fn install<'a>(self: &'a Arc<Self>, fd: OwnedFd) -> Held<'a> {
+        loop {
+            if let Some(held) = self.peek() {
+                return held;
+            }
+            // Whoever has it now only looks whether it is there, or made it hot.
+            let mut place = match self.fd.try_write() {
+                Ok(place) => place,
+                Err(TryLockError::Poisoned(error)) => error.into_inner(),
+                Err(TryLockError::WouldBlock) => {
+                    thread::yield_now();
+                    continue;
+                }
+            };
+            if place.is_none() {
+                *place = Some(fd);
+                self.flags.fetch_or(USED_BIT, Ordering::Relaxed);
+                let victim = lock(ring_of(self)).enter(self);
+                let held = Held(RwLockWriteGuard::downgrade(place));
+                drop(victim);
+                return held;
+            }
+            return Held(RwLockWriteGuard::downgrade(place));
+        }
+    }
+}
+
+/// What is kept of the time of birth; 0 where it is not known.
+fn birth(attr: &Attr) -> u32 {
+    // The multiplier is that of Fibonacci hashing, 2⁶⁴ by the golden ratio.
+    let nanos = |sec: u64, nsec: u32| sec.wrapping_mul(1_000_000_000).wrapping_add(nsec.into());
+    let digest = |nanos: u64| nanos.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
+    let birth = attr.btime.map_or(0, |time| digest(nanos(time.sec().cast_unsigned(), time.nsec())));
+    u32::try_from(birth).unwrap_or_default()
+}
+
+/// What tells a place from all others that there are.
+fn address(node: &Arc<Inner>) -> usize {
+    Arc::as_ptr(node).addr()
+}
+
+/// Has the descriptor of a cold place anew. Where a file is not where it was found, it may be where this process
+/// moved it to.
+#[cold]
+fn warm(node: &Arc<Inner>) -> Result<Held<'_>> {
+    /// Of the places on the way, so many may have been moved.
+    const MOVES: usize = 64;
+    for _ in 0..MOVES {
+        match climb(node) {
+            Ok(held) => return Ok(held),
+            Err((Errno::ESTALE, lost)) if lost.follow() => {}
+            Err((errno, _)) => return Err(errno),
+        }
+    }
+    Err(Errno::ESTALE)
+}
+
+/// Has the descriptors anew of a cold place and of those above it that are cold too: up to the nearest that is
+/// hot, and down again step by step. What a step starts from is held until it is made. An error comes with the
+/// place at which it happened.
+fn climb(node: &Arc<Inner>) -> std::result::Result<Held<'_>, (Errno, Node)> {
+    let lost = |node: &Arc<Inner>| Node(Some(Arc::clone(node)));
+    // Only a root has none, and that is always hot.
+    let above = |node: &Arc<Inner>| node.link().ok_or_else(|| (Errno::ESTALE, lost(node)));
+    let mut path = vec![above(node)?];
+    loop {
+        let top = path.len() - 1;
+        let Some(mut dir) = path[top].dir.arc().peek() else {
+            let next = above(path[top].dir.arc())?;
+            path.push(next);
+            continue;
+        };
+        for step in (1..=top).rev() {
+            let place = path[step - 1].dir.arc();
+            let reopened = place.reopen(&dir, path[step].name.as_name());
+            dir = reopened.map_err(|errno| (errno, lost(place)))?;
+        }
+        return node.reopen(&dir, path[0].name.as_name()).map_err(|errno| (errno, lost(node)));
+    }
+}
+
+/// Places whose descriptors can be given up.
+struct Ring {
+    /// Holes have no place.
+    places: Vec<Weak<Inner>>,
+    holes: Vec<u32>,
+    hand: usize,
+    spare: Vec<Arc<Inner>>,
+    /// How many places belong to it, hot or not, and how many did.
+    count: usize,
+    peak: usize,
+}
+
+/// What was given up, to be dropped when no lock is held.
+#[derive(Default)]
+struct Victim {
+    fd: Option<OwnedFd>,
+    /// The parents of places whose last holder turned out to be who looked at them.
+    parents: Vec<Node>,
+}
+
+/// The ring that a place belongs to. Places are spread by their addresses.
+fn ring_of(node: &Arc<Inner>) -> &'static Mutex<Ring> {
+    let spread = (address(node) >> 4).wrapping_mul(0x9E37_79B9_7F4A_7C15_usize) >> (usize::BITS - 8);
+    &ALL[spread % RINGS]
+}
+
+impl Ring {
+    const fn new() -> Self {
+        Self { places: Vec::new(), holes: Vec::new(), hand: 0, spare: Vec::new(), count: 0, peak: 0 }
+    }
+
+    fn live(&self) -> usize {
+        self.places.len() - self.holes.len()
+    }
+
+    /// Takes in what is hot and not pinned. Another may have to give up its descriptor for it.
+    fn enter(&mut self, node: &Arc<Inner>) -> Victim {
+        if node.pins.load(Ordering::Relaxed) > 0 || node.at.load(Ordering::Relaxed) != NOWHERE {
+            return Victim::default();
+        }
+        let limit = (LIMIT.load(Ordering::Relaxed) / RINGS).max(1);
+        let victim = if self.live() >= limit { self.evict() } else { Victim::default() };
+        let hole = self.holes.pop();
+        let at = hole.unwrap_or_else(|| u32::try_from(self.places.len()).unwrap_or(NOWHERE));
+        let Some(place) = usize::try_from(at).ok().filter(|_| at != NOWHERE) else { return victim };
+        if place == self.places.len() {
+            if place == self.places.capacity() {
+                // By a quarter: half of this would lie idle if it were doubled.
+                self.places.reserve_exact(place / 4 + 16);
+            }
+            self.places.push(Weak::new());
+        }
+        self.places[place] = Arc::downgrade(node);
+        node.at.store(at, Ordering::Relaxed);
+        victim
+    }
+
+    /// Lets go of a place. It has the address only to be sure: it may be in nobody's hands any more, and its
+    /// position another's.
+    fn leave(&mut self, node: &Inner, address: usize) {
+        let at = node.at.swap(NOWHERE, Ordering::Relaxed);
+        let place = usize::try_from(at).ok().and_then(|place| self.places.get_mut(place));
+        let Some(place) = place.filter(|place| place.as_ptr().addr() == address) else { return };
+        *place = Weak::new();
+        self.holes.push(at);
+    }
+
+    /// Counts a place that is no more. Where few are left of many, the ring is made as small as they need, and
+    /// what was looked at for that is to be dropped when the lock is free.
+    fn ended(&mut self) -> Option<Vec<Node>> {
+        /// For less it is not worth the while.
+        const MANY: usize = 256;
+        self.count = self.count.saturating_sub(1);
+        if self.peak < MANY || self.count > self.peak / 4 {
+            return None;
+        }
+        self.peak = self.count;
+        (self.holes, self.hand) = (Vec::new(), 0);
+        let hot: Vec<Node> =
+            mem::take(&mut self.places).iter().filter_map(Weak::upgrade).map(|arc| Node(Some(arc))).collect();
+        for (at, node) in (0..).zip(&hot) {
+            node.arc().at.store(at, Ordering::Relaxed);
+            self.places.push(Arc::downgrade(node.arc()));
+        }
+        Some(hot)
+    }
+
+    fn pin(&mut self, node: &Arc<Inner>) {
+        self.leave(node, address(node));
+        let pins = node.pins.load(Ordering::Relaxed);
+        node.pins.store(pins.saturating_add(1), Ordering::Relaxed);
+    }
+
+    fn unpin(&mut self, node: &Arc<Inner>) -> Victim {
+        let pins = node.pins.load(Ordering::Relaxed);
+        if pins != u16::MAX {
+            node.pins.store(pins.saturating_sub(1), Ordering::Relaxed);
+        }
+        // Whoever is making it hot at this moment takes it in.
+        let is_hot = node.fd.try_read().is_ok_and(|fd| fd.is_some());
+        if is_hot { self.enter(node) } else { Victim::default() }
+    }
+
+    /// Gives up the descriptor of a place that is not in use and was not used for a while.
+    fn evict(&mut self) -> Victim {
+        let mut victim = Victim::default();
+        // Once around to take away the second chances, and once more to find one that has none.
+        for _ in 0..2 * self.places.len() {
+            self.hand = (self.hand + 1) % self.places.len();
+            let Some(node) = self.places[self.hand].upgrade() else { continue };
+            let idle = node.flags.fetch_and(!USED_BIT, Ordering::Relaxed) & USED_BIT == 0;
+            if idle && let Ok(mut fd) = node.fd.try_write() {
+                victim.fd = fd.take();
+                drop(fd);
+                ANY_COLD.store(true, Ordering::Relaxed);
+                self.leave(&node, address(&node));
+            }
+            let address = address(&node);
+            if let Some(mut inner) = Arc::into_inner(node) {
+                inner.forget_dir(address);
+                self.leave(&inner, address);
+                self.count = self.count.saturating_sub(1);
+                let parents = [inner.take_moved(address), inner.parent.take()];
+                victim.parents.extend(parents.into_iter().flatten().map(|parent| Node(Some(parent))));
+                let fd = inner.fd.get_mut().unwrap_or_else(PoisonError::into_inner);
+                victim.fd = victim.fd.or_else(|| fd.take());
+            }
+            if victim.fd.is_some() {
+                break;
+            }
+        }
+        victim
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_small() {
+        assert_eq!(size_of::<Inner>(), 72);
+    }
+}
