@@ -52,7 +52,7 @@ impl Frames {
     ///
     /// # Errors
     /// [`End`], after which, except for [`End::Quiet`], there are no more frames.
-    pub fn next<S: Stream>(
+    pub fn next<S: Stream + ?Sized>(
         &mut self,
         stream: &S,
         framing: &impl Framing,
@@ -91,7 +91,7 @@ impl Frames {
         }
     }
 
-    fn receive<S: Stream>(&mut self, stream: &S, announced: Option<usize>) -> Result<(), End> {
+    fn receive<S: Stream + ?Sized>(&mut self, stream: &S, announced: Option<usize>) -> Result<(), End> {
         let have = self.buffer.len();
         let ahead = CHUNK.saturating_sub(have);
         // Beyond the first chunk only what belongs to this frame is received; at most a step or as much
