@@ -45,7 +45,11 @@ impl Client {
         let count = budget.clamp(LEAST, self.rpc.msize() - HEAD);
         let count = u32::try_from(count).map_err(|_| Errno::EIO)?;
         loop {
-            let answer = self.rpc.call(Treaddir { fid: file.fid(), offset: from, count })?;
+            let answer = self.rpc.call(Treaddir { fid: file.fid(), offset: from, count });
+            let answer = match answer {
+                Err(Errno::EINVAL) if self.features.is_google() => return Err(self.no_listing(file)),
+                other => other?,
+            };
             let Rreaddir { data: Data(bytes) } = answer.body()?;
             if usize::try_from(count).is_ok_and(|count| bytes.len() > count) {
                 return Err(self.rpc.violated());
@@ -61,6 +65,9 @@ impl Client {
                     return Ok(());
                 }
             }
+            if bytes.is_empty() && from == 0 && self.no_listing(file) == Errno::ENOENT {
+                return Err(Errno::ENOENT);
+            }
             // After entries that are not the end there is something to go on from.
             if bytes.is_empty() || has_child {
                 return Ok(());
@@ -68,6 +75,15 @@ impl Client {
             if from == before {
                 return Err(self.rpc.violated());
             }
+        }
+    }
+
+    /// Why a directory has no entries at all: the host finds nothing in one that was removed, but servers list it as
+    /// empty, or refuse (`EINVAL`).
+    fn no_listing(&self, file: &File) -> Errno {
+        match self.getattr_fid(file.fid(), file.qid) {
+            Ok(attr) if attr.is_removed() => Errno::ENOENT,
+            _ => Errno::EINVAL,
         }
     }
 

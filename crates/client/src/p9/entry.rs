@@ -40,12 +40,16 @@ impl Client {
         perm: u32,
         owner: Owner,
     ) -> Result<(Node, Attr)> {
-        let (dfid, (uid, gid)) = (dir.dir()?, ids(owner));
-        let mode = what.kind().mode() | perm & 0o7777;
         let (major, minor) = match what {
             Special::CharDevice(major, minor) | Special::BlockDevice(major, minor) => (major, minor),
             Special::Regular | Special::Fifo | Special::Socket => (0, 0),
         };
+        // Linux has 12 and 20 bits.
+        if major > 0xFFF || minor > 0xF_FFFF {
+            return Err(Errno::EINVAL);
+        }
+        let (dfid, (uid, gid)) = (dir.dir()?, ids(owner));
+        let mode = what.kind().mode() | perm & 0o7777;
         let qid = if self.features.has(3) {
             let Rumknod { qid } =
                 self.rpc.call(Tumknod { dfid, name, mode, major, minor, gid, uid })?.body()?;
@@ -64,6 +68,11 @@ impl Client {
         target: &[u8],
         owner: Owner,
     ) -> Result<(Node, Attr)> {
+        match target {
+            [] => return Err(Errno::ENOENT),
+            target if target.contains(&0) => return Err(Errno::EINVAL),
+            _ => {}
+        }
         let (dfid, (uid, gid)) = (dir.dir()?, ids(owner));
         let target = Str::new(target).ok_or(Errno::ENAMETOOLONG)?;
         let qid = if self.features.has(3) {
@@ -93,10 +102,10 @@ impl Client {
 
     pub(crate) fn link(&self, node: &Node, dir: &Node, name: Name<'_>) -> Result<()> {
         node.same_tree(dir)?;
-        let dfid = dir.dir()?;
-        if node.kind == FileKind::Directory {
-            return Err(Errno::EPERM);
-        }
+        let dfid = match dir.dir() {
+            Err(_) if node.kind == FileKind::Directory => return Err(Errno::EPERM),
+            other => other?,
+        };
         self.rpc.call(Tlink { dfid, fid: node.fid(), name }).map(drop)
     }
 

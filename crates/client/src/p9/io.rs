@@ -31,17 +31,31 @@ impl Pipeline<'_> {
     }
 }
 
+/// `EINVAL` for positions that no file offset can name (`pread(2)`).
+fn check_offset(offset: u64, len: usize) -> Result<()> {
+    let end = offset.checked_add(len as u64).and_then(|end| i64::try_from(end).ok());
+    end.map(drop).ok_or(Errno::EINVAL)
+}
+
 impl Client {
     pub(crate) fn read(&self, file: &File, offset: u64, len: usize, into: &mut dyn Sink) -> Result<usize> {
+        let len = len.min(into.room());
+        check_offset(offset, 0)?;
+        if !file.flags.access.reads() {
+            return Err(Errno::EBADF);
+        }
+        check_offset(offset, len)?;
+        if file.kind == FileKind::Directory {
+            return Err(Errno::EISDIR);
+        }
         if let Some(donated) = &file.donated {
             return into.pull(donated.as_fd(), offset, len);
         }
-        let len = len.min(into.room());
         let mut pipeline = Pipeline::default();
         let (mut asked, mut got) = (0, 0);
         loop {
             while asked < len && pipeline.has_room() {
-                let Some(at) = offset.checked_add(asked as u64) else { break };
+                let at = offset + asked as u64;
                 let count = (len - asked).min(file.chunk);
                 let wire_count = u32::try_from(count).map_err(|_| Errno::EIO)?;
                 let pending = self.rpc.start(Tread { fid: file.fid(), offset: at, count: wire_count })?;
@@ -69,9 +83,11 @@ impl Client {
     }
 
     pub(crate) fn write(&self, file: &File, offset: u64, from: &mut dyn Source) -> Result<usize> {
-        if file.flags.access.writes() {
-            self.clear_set_id(file)?;
+        if !file.flags.access.writes() {
+            return Err(check_offset(offset, 0).err().unwrap_or(Errno::EBADF));
         }
+        // A position that cannot be is the server's to refuse, who clears the set-id bits before.
+        self.clear_set_id(file)?;
         let written = match &file.donated {
             Some(donated) => from.push(donated.as_fd(), offset)?,
             None if file.flags.append => self.append(file, offset, from)?,
@@ -168,9 +184,12 @@ impl Client {
         if !self.features.has(7) {
             return Err(Errno::EOPNOTSUPP);
         }
-        if file.flags.access.writes() {
-            self.clear_set_id(file)?;
+        if !file.flags.access.writes() {
+            // As the host has it: numbers that cannot be come first.
+            let can_be = [what.offset, what.length].map(|n| i64::try_from(n).is_ok()) == [true; 2];
+            return Err(if can_be && what.length > 0 { Errno::EBADF } else { Errno::EINVAL });
         }
+        self.clear_set_id(file)?;
         let kind = match what.kind {
             AllocateKind::Reserve => 0,
             AllocateKind::PunchHole => Tallocate::PUNCH_HOLE | Tallocate::KEEP_SIZE,

@@ -40,7 +40,7 @@ impl Client {
 
     pub(crate) fn getlock(&self, file: &File, lock: Lock) -> Result<Option<LockHolder>> {
         if lock.kind == LockKind::Unlock {
-            return Ok(None);
+            return Err(Errno::EINVAL);
         }
         let fid = file.fid();
         let answer = self.rpc.call(Tgetlock {
