@@ -2,13 +2,12 @@
 
 use gofer_vfs::{Entry, EntryName, Errno, FileKind, Name, Result};
 use gofer_wire::Data;
-use gofer_wire::p9::{Dirent, Dirents, HEADER, QidKind, Rreaddir, Treaddir};
+use gofer_wire::p9::{Dirent, Dirents, QidKind, Rreaddir, Treaddir};
 
+use crate::p9::IO_HEAD;
 use crate::p9::attr::agrees;
 use crate::{Client, File, Node};
 
-/// What comes before the entries in a reply.
-const HEAD: usize = HEADER + 4;
 /// Room for `.`, `..` and an entry with the longest name.
 const LEAST: usize = 3 * Dirent::encoded_len(0) + 3 + Name::MAX;
 /// The cookies of `.` and `..` where the server does not list them. A server's own must be smaller.
@@ -42,7 +41,7 @@ impl Client {
                 from = 0;
             }
         }
-        let count = budget.clamp(LEAST, self.rpc.msize() - HEAD);
+        let count = budget.clamp(LEAST, self.rpc.msize() - IO_HEAD);
         let count = u32::try_from(count).map_err(|_| Errno::EIO)?;
         loop {
             let answer = self.rpc.call(Treaddir { fid: file.fid(), offset: from, count });

@@ -102,10 +102,10 @@ impl Client {
 
     pub(crate) fn link(&self, node: &Node, dir: &Node, name: Name<'_>) -> Result<()> {
         node.same_tree(dir)?;
-        let dfid = match dir.dir() {
-            Err(_) if node.kind == FileKind::Directory => return Err(Errno::EPERM),
-            other => other?,
-        };
+        if node.kind == FileKind::Directory {
+            return Err(Errno::EPERM);
+        }
+        let dfid = dir.dir()?;
         self.rpc.call(Tlink { dfid, fid: node.fid(), name }).map(drop)
     }
 

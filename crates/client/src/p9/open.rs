@@ -9,15 +9,14 @@ use gofer_vfs::{
     AccessMode, Attr, CreateFlags, Errno, FileKind, Name, OpenFlags, Owner, PeerGid, PeerUid, Result,
     SetAttr, Sync, Unlink,
 };
-use gofer_wire::p9::{HEADER, OpenBits, Qid, Rlcreate, Rlopen, Rucreate, Tlcreate, Tlopen, Tucreate};
+use gofer_wire::p9::{OpenBits, Qid, Rlcreate, Rlopen, Rucreate, Tlcreate, Tlopen, Tucreate};
 
 use crate::fids::Held;
+use crate::p9::IO_HEAD;
 use crate::p9::attr::agrees;
 use crate::rpc::Answer;
 use crate::{Client, File, Node};
 
-/// The most that comes before the data in a Twrite, and more than that in an Rread.
-const IO_HEAD: usize = HEADER + 4 + 8 + 4;
 /// Reads and writes are whole pages where a message holds one.
 const PAGE: usize = 4096;
 

@@ -11,10 +11,8 @@ use gofer_wire::p9::{
 use gofer_wire::{Data, Str};
 
 use crate::fids::Held;
+use crate::p9::IO_HEAD;
 use crate::{Client, Node};
-
-/// What comes before the data in a Twrite, and more than that in an Rread.
-const IO_HEAD: usize = 23;
 
 impl Client {
     pub(crate) fn getxattr(&self, node: &Node, name: XattrName<'_>, into: &mut Vec<u8>) -> Result<()> {
@@ -98,6 +96,9 @@ impl Client {
         flags: XattrFlags,
     ) -> Result<()> {
         let attribute = Str::new(name.as_bytes()).ok_or(Errno::ERANGE)?;
+        if value.len() > XattrPolicy::SIZE_MAX {
+            return Err(Errno::E2BIG);
+        }
         let bits = match flags {
             XattrFlags::Any => 0,
             XattrFlags::Create => XATTR_CREATE,

@@ -358,6 +358,19 @@ impl Rpc {
     }
 }
 
+impl Drop for Rpc {
+    /// Takes the replies to the last clunks, for a little while: a stream that is closed over bytes nobody read looks
+    /// broken to the server, and some do not survive that.
+    fn drop(&mut self) {
+        const PATIENCE: Duration = Duration::from_millis(200);
+        let deadline = Instant::now() + PATIENCE;
+        self.stream.tell_quiet(Some(PATIENCE));
+        while !over(Some(deadline)) && self.state().ended.is_none() && self.state().slots.clunks() > 0 {
+            self.read(Vec::new());
+        }
+    }
+}
+
 /// What an error of the stream means to a caller.
 fn lost(errno: Errno) -> Errno {
     match errno {

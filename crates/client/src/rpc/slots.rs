@@ -120,6 +120,11 @@ impl Slots {
         Some(tag)
     }
 
+    /// Clunks whose replies have not been read.
+    pub(super) fn clunks(&self) -> usize {
+        self.clunks
+    }
+
     /// Nobody waits for a reply any more: the tag of the flush to send. A tag that cannot be flushed, because
     /// there is none left for that, is lost.
     pub(super) fn give_up(&mut self, tag: Tag) -> Option<Tag> {
