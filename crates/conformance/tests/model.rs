@@ -8,7 +8,7 @@ use gofer_conformance::model::{self, Answer, EntryOp, Op, Scope, Side, Tree};
 use gofer_localfs::LocalFs;
 use gofer_server::{Export, Limits, Policy, Server};
 use gofer_transport::memory;
-use gofer_vfs::{Access, Backend, Errno, MemFs, Name, Owner, ReadOnly, RenameFlags, Special, XattrPolicy};
+use gofer_vfs::{Access, Backend, Errno, MemFs, Name, Owner, ReadOnly, XattrPolicy};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use tempfile::TempDir;

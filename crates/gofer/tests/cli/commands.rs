@@ -4,13 +4,14 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
+use std::process::Stdio;
 use std::time::{Duration, SystemTime};
 
-use crate::process::{Server, failure, place, run};
+use crate::process::{Server, failure, gofer, place, run};
 
 /// A tree to be served, and one that can be written; `unix:SOCKET`.
 struct Far {
-    _server: Server,
+    server: Server,
     dir: tempfile::TempDir,
     address: String,
 }
@@ -30,14 +31,21 @@ fn far() -> Far {
     fs::create_dir(dir.path().join("out")).unwrap();
     let address = format!("unix:{}", socket.display());
     let (tree, out) = (format!("tree={tree}"), format!("out={}:rw", dir.path().join("out").display()));
-    let server = Server::start(&["--quiet", "--listen", &address, &tree, &out]);
-    Far { _server: server, dir, address }
+    let server =
+        Server::start(&["--quiet", "--listen", &address, "--listen", "tcp:127.0.0.1:0", &tree, &out]);
+    Far { server, dir, address }
 }
 
 impl Far {
     /// `ADDR/EXPORT:PATH`
     fn at(&self, export: &str, path: &str) -> String {
         format!("{}/{export}:{path}", self.address)
+    }
+
+    /// The same over TCP, where no descriptors travel.
+    fn tcp(&self, export: &str, path: &str) -> String {
+        let tcp = self.server.ready.split_whitespace().find(|address| address.starts_with("tcp:")).unwrap();
+        format!("{tcp}/{export}:{path}")
     }
 
     fn here(&self, path: &str) -> String {
@@ -130,6 +138,32 @@ fn what_was_begun_is_continued_only_with_the_same_source() {
     fs::write(far.here("out/.big.1-2-3.part"), &begun).unwrap();
     said(&["cp", "--continue", &far.at("tree", "big"), &far.at("out", "")]);
     assert!(fs::read(far.here("out/big")).unwrap() == content, "another version's part is not used");
+}
+
+/// The server goes away in the middle: the copy ends with an error, and what it leaves says what it is.
+#[test]
+fn a_server_that_dies_ends_a_copy() {
+    let far = far();
+    // A little to write, and then a hole that takes long to read over a socket.
+    fs::write(far.here("tree/big"), [1; 4096]).unwrap();
+    fs::File::options().write(true).open(far.here("tree/big")).unwrap().set_len(64 << 30).unwrap();
+    let parts = || {
+        let entries = fs::read_dir(far.here("")).unwrap().map(Result::unwrap);
+        let mut parts = entries.filter(|entry| entry.file_name().to_string_lossy().ends_with(".part"));
+        parts.next().map(|entry| entry.metadata().unwrap().len())
+    };
+    let mut copy = gofer(&["cp", &far.tcp("tree", "big"), &far.here("copy")]);
+    let copy = copy.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    while parts().unwrap_or(0) == 0 {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    far.server.signal("KILL");
+    let output = copy.wait_with_output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("ECONNRESET") && said.contains("is the server still running?"), "{said}");
+    assert!(said.contains("--continue") && parts().is_some(), "{said}");
+    assert!(!Path::new(&far.here("copy")).exists(), "there is no half of it under its name");
 }
 
 #[test]
