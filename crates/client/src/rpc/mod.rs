@@ -4,8 +4,8 @@
 //! when its own has come lets another who waits go on reading. A caller that is alone does everything itself:
 //! no thread is woken for it.
 //!
-//! Locks, one at a time except where said: the state (tags, fids, who reads); the sending side, held while a
-//! request is sent; the receiving side, held by whoever reads.
+//! Locks, in the order in which they may be taken: the sending side, held while a request is sent; the state (tags,
+//! fids, who reads), never held across a system call. The receiving side is held alone, by whoever reads.
 
 mod receiver;
 mod slots;
