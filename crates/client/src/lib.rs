@@ -1,4 +1,5 @@
-//! A 9P2000.L client. [`Client`] is a [`Backend`]: a remote file tree is used, wrapped and served like any other.
+//! A 9P2000.L client. [`Client`] is a [`Backend`](gofer_vfs::Backend): a remote file tree is used, wrapped and served
+//! like any other.
 //!
 //! ```no_run
 //! use gofer_client::{Client, Options};
