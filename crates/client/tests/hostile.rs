@@ -11,7 +11,8 @@ use std::time::Duration;
 use gofer_client::{Client, Dialect, Error, Options};
 use gofer_transport::{ReadInto, Socket, Stream, WriteFrom, memory};
 use gofer_vfs::{
-    AccessMode, Backend, Errno, FileKind, Lock, LockKind, Name, OpenFlags, PeerGid, PeerUid, XattrPolicy,
+    AccessMode, Backend, Errno, FileKind, Lock, LockKind, Name, OpenFlags, PeerGid, PeerUid, RenameFlags,
+    Unlink, XattrPolicy,
 };
 use gofer_wire::p9::*;
 use gofer_wire::{Data, ListBuf, Str, Wire};
@@ -486,4 +487,53 @@ fn the_end_of_a_server_is_the_end_of_all_waiting() {
     for thread in threads {
         assert_eq!(thread.join().unwrap(), Err(Errno::ECONNRESET));
     }
+}
+
+/// Not a lie, only an old server.
+#[test]
+fn a_server_without_names_in_its_messages_is_asked_by_fid() {
+    let asked = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let seen = Arc::clone(&asked);
+    let client = client(move |tag, request| {
+        seen.lock().unwrap().push(request.name());
+        match request {
+            Request::Renameat(_) | Request::Unlinkat(_) => Some(vec![frame(tag, Rlerror { ecode: 95 })]),
+            Request::Rename(_) => Some(vec![frame(tag, Rrename)]),
+            Request::Remove(_) => Some(vec![frame(tag, Rremove)]),
+            _ => None,
+        }
+    });
+    let (root, _) = client.attach().unwrap();
+    client.rename(&root, name(), &root, name(), RenameFlags::Replace).unwrap();
+    client.rename(&root, name(), &root, name(), RenameFlags::Replace).unwrap();
+    client.unlink(&root, name(), Unlink::File).unwrap();
+    assert_eq!(
+        client.unlink(&root, name(), Unlink::Directory),
+        Err(Errno::ENOTDIR),
+        "it is looked at before"
+    );
+    let count = |what| asked.lock().unwrap().iter().filter(|name| **name == what).count();
+    assert_eq!((count("Trenameat"), count("Tunlinkat")), (1, 0), "it is remembered");
+    assert_eq!((count("Trename"), count("Tremove")), (2, 1));
+}
+
+#[test]
+fn the_highest_version_that_both_know_is_spoken() {
+    let offered = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let seen = Arc::clone(&offered);
+    let (ours, theirs) = memory::pair();
+    serve(theirs, move |tag, request| {
+        let Request::Version(t) = request else { return None };
+        let version = Version::parse(t.version.as_bytes()).unwrap();
+        seen.lock().unwrap().push(version.0);
+        let answer = if version.0 > 7 {
+            frame(tag, Rlerror { ecode: 11 })
+        } else {
+            frame(tag, Rversion { msize: t.msize, version: t.version })
+        };
+        Some(vec![answer])
+    });
+    let client = Client::over(ours, &Options { dialect: Some(Dialect::Google), ..options() }).unwrap();
+    assert!(client.features().is_google());
+    assert!(offered.lock().unwrap().iter().copied().eq((7..=13).rev()));
 }
