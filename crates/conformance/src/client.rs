@@ -1,12 +1,11 @@
 //! [`Client`]: a small blocking 9P client that believes nothing.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gofer_sys::net::recv_with_descriptor;
+use gofer_transport::ClientStream;
 use gofer_transport::flipcall::{Caller, Offer, Waiting};
-use gofer_transport::{Socket, Stream, memory};
 use gofer_vfs::{Errno, Name, PeerGid, PeerUid, Result};
 use gofer_wire::p9::*;
 use gofer_wire::{Data, ListBuf, Str};
@@ -18,27 +17,6 @@ pub const ROOT: Fid = Fid(0);
 
 /// How long a reply may take before the server counts as stuck.
 pub const PATIENCE: Duration = Duration::from_secs(60);
-
-/// A stream as a client reads it: with the descriptors that come on it, where they can.
-pub trait Receive: Stream {
-    /// As [`Stream::recv`], with the descriptor that came with the bytes.
-    ///
-    /// # Errors
-    /// As [`Stream::recv`].
-    fn recv_descriptor(&self, into: &mut Vec<u8>, limit: usize) -> Result<(usize, Option<OwnedFd>)>;
-}
-
-impl Receive for Socket {
-    fn recv_descriptor(&self, into: &mut Vec<u8>, limit: usize) -> Result<(usize, Option<OwnedFd>)> {
-        recv_with_descriptor(self.as_fd(), into, limit)
-    }
-}
-
-impl Receive for memory::End {
-    fn recv_descriptor(&self, into: &mut Vec<u8>, limit: usize) -> Result<(usize, Option<OwnedFd>)> {
-        self.recv(into, limit).map(|n| (n, None))
-    }
-}
 
 /// A reply that owns its bytes. It was checked when it came: well-formed, to the byte.
 #[derive(Debug)]
@@ -142,7 +120,7 @@ pub struct DirEntry {
 /// panics when the server breaks the protocol (a reply longer than the msize, of the wrong type, with bytes
 /// too many, a number that is no errno) or is silent for a minute: this is a client for tests.
 pub struct Client {
-    stream: Box<dyn Receive>,
+    stream: Box<dyn ClientStream>,
     msize: u32,
     tag: u16,
     fid: u32,
@@ -155,7 +133,7 @@ pub struct Client {
 
 impl Client {
     /// A client that has not said anything yet.
-    pub fn new(stream: impl Receive) -> Self {
+    pub fn new(stream: impl ClientStream) -> Self {
         stream.tell_quiet(Some(PATIENCE));
         Self {
             stream: Box::new(stream),
@@ -269,7 +247,7 @@ impl Client {
 
     /// Receives until `frame` has at most `len` bytes.
     fn receive(&self, frame: &mut Vec<u8>, len: usize) -> Result<Option<OwnedFd>> {
-        match self.stream.recv_descriptor(frame, len - frame.len()) {
+        match self.stream.recv_with_descriptor(frame, len - frame.len()) {
             Ok((0, _)) => Err(Errno::ECONNRESET),
             Ok((_, descriptor)) => Ok(descriptor),
             Err(Errno::EAGAIN) => panic!("the server has been silent for {PATIENCE:?}"),

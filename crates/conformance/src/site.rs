@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gofer_localfs::LocalFs;
-use gofer_server::{Export, Limits, Policy, Server};
+use gofer_server::{Export, HostSockets, Limits, Policy, Server};
 use gofer_sys::net;
 use gofer_sys::process::{has_cap_chown, user};
 use gofer_transport::{Address, Listener, Socket, memory};
-use gofer_vfs::{Access, Backend, Errno, MemFs, Name, NameBuf, ReadOnly, Uid};
+use gofer_vfs::{Access, Backend, Errno, MemFs, Name, NameBuf, ReadOnly, Uid, XattrPolicy};
 use gofer_wire::p9::MESSAGE_MAX;
 use tempfile::TempDir;
 
@@ -24,6 +24,17 @@ pub enum Ground {
     Memory,
     /// A temporary directory of the host.
     Host,
+    /// A tree in memory behind another server, of which the one that is served is a client.
+    Remote,
+    /// A temporary directory of the host behind another server.
+    RemoteHost,
+}
+
+impl Ground {
+    /// Whether there is a host file system at the end.
+    pub fn is_host(self) -> bool {
+        matches!(self, Self::Host | Self::RemoteHost)
+    }
 }
 
 /// What it is served over.
@@ -80,6 +91,8 @@ pub struct Site {
     dialect: Dialect,
     record: Arc<Record>,
     serving: Box<dyn Serving>,
+    /// The servers that it is a client of, which end after it.
+    behind: Vec<Box<dyn Serving>>,
     host: Option<PathBuf>,
     _dirs: Vec<TempDir>,
 }
@@ -92,22 +105,33 @@ impl Site {
             let dir = TempDir::new().expect("a directory for temporary files");
             let fs = LocalFs::open(dir.path()).expect("an export");
             dirs.push(dir);
-            fs
+            laid(fs)
         };
+        let mut behind: Vec<Box<dyn Serving>> = Vec::new();
+        let memory = || laid(MemFs::new(1 << 30));
         let serving: Box<dyn Serving> = match ground {
-            Ground::Memory => Box::new(Served::start(|| MemFs::new(1 << 30), transport, setup)),
+            Ground::Memory => Box::new(Served::start(memory, transport, setup)),
             Ground::Host => Box::new(Served::start(|| host(&mut dirs), transport, setup)),
+            Ground::Remote => {
+                let far = || remote(memory(), transport, dialect, &mut behind);
+                Box::new(Served::start(far, transport, setup))
+            }
+            Ground::RemoteHost => {
+                let far = || remote(host(&mut dirs), transport, dialect, &mut behind);
+                Box::new(Served::start(far, transport, setup))
+            }
         };
         let host = dirs.first().map(|dir| dir.path().to_owned());
-        Self { ground, transport, dialect, record: Arc::default(), serving, host, _dirs: dirs }
+        Self { ground, transport, dialect, record: Arc::default(), serving, behind, host, _dirs: dirs }
     }
 
     /// The same in a directory that is the caller's, and empty.
     pub fn in_dir(dir: &Path, dialect: Dialect, setup: Setup) -> Self {
         let (ground, transport, host) = (Ground::Host, Transport::Pair, Some(dir.to_owned()));
-        let fresh = || LocalFs::open(dir).expect("an export");
+        let fresh = || laid(LocalFs::open(dir).expect("an export"));
         let serving = Box::new(Served::start(fresh, transport, setup));
-        Self { ground, transport, dialect, record: Arc::default(), serving, host, _dirs: Vec::new() }
+        let (behind, dirs) = (Vec::new(), Vec::new());
+        Self { ground, transport, dialect, record: Arc::default(), serving, behind, host, _dirs: dirs }
     }
 
     /// Writes what clients ask and are answered into `record`.
@@ -191,12 +215,12 @@ impl Site {
 
     /// Whether the server may do everything: there are no permissions in memory.
     pub fn is_root(&self) -> bool {
-        self.ground == Ground::Memory || user().0 == Uid(0)
+        !self.ground.is_host() || user().0 == Uid(0)
     }
 
     /// Whether the server may give files away.
     pub fn may_chown(&self) -> bool {
-        self.ground == Ground::Memory || has_cap_chown()
+        !self.ground.is_host() || has_cap_chown()
     }
 
     /// Stops serving; how many connections had to be cut off.
@@ -210,7 +234,49 @@ impl Drop for Site {
     fn drop(&mut self) {
         let cut = self.serving.drain(Duration::from_secs(60));
         assert!(cut == 0 || std::thread::panicking(), "{cut} connections did not end with their clients");
+        // Their clients are the backends of the server that just ended, and may not be gone yet.
+        for far in &self.behind {
+            far.drain(Duration::ZERO);
+        }
     }
+}
+
+/// A tree with a sample in it.
+fn laid<B: Backend>(tree: B) -> B {
+    sample::lay(&tree).expect("a sample");
+    tree
+}
+
+/// A tree behind a server of its own, which a client reaches. That server allows everything: policies are those of
+/// the one in front.
+fn remote<B: Backend>(
+    tree: B,
+    transport: Transport,
+    dialect: Dialect,
+    behind: &mut Vec<Box<dyn Serving>>,
+) -> gofer_client::Client {
+    let policy = Policy {
+        xattr: XattrPolicy::All,
+        sockets: HostSockets::All,
+        fifos: true,
+        devices: true,
+        ..Policy::default()
+    };
+    let exports = vec![Export { name: None, backend: Access::ReadWrite(tree), policy }];
+    let far = Served::over(exports, Limits::default(), transport);
+    let options = gofer_client::Options {
+        dialect: Some(match dialect {
+            Dialect::Base => gofer_client::Dialect::Base,
+            Dialect::Google => gofer_client::Dialect::Google,
+        }),
+        ..gofer_client::Options::default()
+    };
+    let client = match far.stream().expect("a connection") {
+        End::Socket(socket) => gofer_client::Client::over(socket, &options),
+        End::Memory(end) => gofer_client::Client::over(end, &options),
+    };
+    behind.push(Box::new(far));
+    client.expect("a client")
 }
 
 /// A server whose backend is forgotten.
@@ -236,7 +302,6 @@ impl<B: Backend> Served<B> {
     fn start(mut fresh: impl FnMut() -> B, transport: Transport, setup: Setup) -> Self {
         let mut export = |name: Option<&str>| {
             let tree = fresh();
-            sample::lay(&tree).expect("a sample");
             let backend =
                 if setup.read_only { Access::ReadOnly(ReadOnly(tree)) } else { Access::ReadWrite(tree) };
             let name = name.map(|name| NameBuf::from(Name::new(name.as_bytes()).expect("a name")));
@@ -246,7 +311,11 @@ impl<B: Backend> Served<B> {
             [] => vec![export(None)],
             names => names.iter().map(|name| export(Some(name))).collect(),
         };
-        let server = Server::new(exports, setup.limits).expect("a server");
+        Self::over(exports, setup.limits, transport)
+    }
+
+    fn over(exports: Vec<Export<Access<B>>>, limits: Limits, transport: Transport) -> Self {
+        let server = Server::new(exports, limits).expect("a server");
         let listen = |address: &Address| {
             let listener = Listener::bind(address).expect("an address to listen at");
             let address = listener.address().clone();
@@ -269,25 +338,38 @@ impl<B: Backend> Served<B> {
         };
         Self { server, reach }
     }
-}
 
-impl<B: Backend> Serving for Served<B> {
-    /// A connection that the server refuses is one that ends at once.
-    fn connect(&self) -> Result<Client, Errno> {
+    /// A connection. One that the server refuses ends at once.
+    fn stream(&self) -> Result<End, Errno> {
         match &self.reach {
             Reach::Pair => {
                 let (ours, theirs) = Socket::pair()?;
                 let _ = self.server.connect(theirs);
-                Ok(Client::new(ours))
+                Ok(End::Socket(ours))
             }
             Reach::Memory => {
                 let (ours, theirs) = memory::pair();
                 let _ = self.server.connect(theirs);
-                Ok(Client::new(ours))
+                Ok(End::Memory(ours))
             }
-            Reach::Unix { path, .. } => Ok(Client::new(Socket::from_fd(net::connect_unix(path)?)?)),
-            Reach::Tcp(address) => Ok(Client::new(Socket::from_fd(net::connect_tcp(address)?)?)),
+            Reach::Unix { path, .. } => Ok(End::Socket(Socket::from_fd(net::connect_unix(path)?)?)),
+            Reach::Tcp(address) => Ok(End::Socket(Socket::from_fd(net::connect_tcp(address)?)?)),
         }
+    }
+}
+
+/// The client's end of a connection.
+enum End {
+    Socket(Socket),
+    Memory(memory::End),
+}
+
+impl<B: Backend> Serving for Served<B> {
+    fn connect(&self) -> Result<Client, Errno> {
+        Ok(match self.stream()? {
+            End::Socket(socket) => Client::new(socket),
+            End::Memory(end) => Client::new(end),
+        })
     }
 
     fn drain(&self, grace: Duration) -> usize {

@@ -52,7 +52,7 @@ macro_rules! matrix {
     };
 }
 
-matrix!(Memory memory Host host);
+matrix!(Memory memory Host host Remote remote RemoteHost remote_host);
 
 /// Everything that [`matrix`] has tests for is all there is.
 #[test]

@@ -3,9 +3,12 @@
 
 use std::os::unix::fs::PermissionsExt;
 
+use gofer_client::{Client, Dialect, Options};
 use gofer_conformance::model::{self, Answer, EntryOp, Op, Scope, Side, Tree};
 use gofer_localfs::LocalFs;
-use gofer_vfs::{Access, Backend, Errno, MemFs, Name, Owner, ReadOnly};
+use gofer_server::{Export, Limits, Policy, Server};
+use gofer_transport::memory;
+use gofer_vfs::{Access, Backend, Errno, MemFs, Name, Owner, ReadOnly, XattrPolicy};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use tempfile::TempDir;
@@ -40,6 +43,29 @@ fn the_model_agrees_with_host_files() {
     let outcome = TestRunner::new(cases(300)).run(&model::ops(scope, 120), |ops| {
         let (_dir, fs) = host();
         same(&MemFs::new(ROOMY), &fs, &ops)
+    });
+    if let Err(failure) = outcome {
+        panic!("{failure}");
+    }
+}
+
+/// A tree in memory behind a server, as its client sees it.
+fn far() -> Client {
+    let policy = Policy { xattr: XattrPolicy::All, devices: true, ..Policy::default() };
+    let exports = vec![Export { name: None, backend: MemFs::new(ROOMY), policy }];
+    let server = Server::new(exports, Limits::default()).expect("a server");
+    let (ours, theirs) = memory::pair();
+    server.connect(theirs).expect("a connection");
+    let options = Options { dialect: Some(Dialect::Base), ..Options::default() };
+    Client::over(ours, &options).expect("a client")
+}
+
+/// Through a client and a server the model is still the model.
+#[test]
+fn the_model_agrees_with_itself_from_afar() {
+    let outcome = TestRunner::new(cases(150)).run(&model::ops(Scope::ALL, 120), |ops| {
+        let ops: Vec<_> = ops.into_iter().filter_map(Op::said).collect();
+        same(&MemFs::new(ROOMY), &far(), &ops)
     });
     if let Err(failure) = outcome {
         panic!("{failure}");

@@ -12,9 +12,10 @@ use gofer_server::Limits;
 use serde::Deserialize;
 
 use crate::bench::{Operation, Place};
+use crate::client;
 use crate::report::{EXIT_CODES, Failure};
 
-/// Serves directories of this host to untrusted clients over 9P2000.L.
+/// Serves directories of this host to untrusted clients over 9P2000.L, and uses such servers.
 #[derive(Debug, Parser)]
 #[command(name = "gofer", version, propagate_version = true, after_help = EXIT_CODES, max_term_width = 100)]
 pub(crate) struct Args {
@@ -27,6 +28,8 @@ pub(crate) enum Command {
     /// Serve directories until told to end.
     #[command(after_help = EXIT_CODES, after_long_help = format!("{SERVE_NOTES}\n\n{EXIT_CODES}"))]
     Serve(Box<Settings>),
+    #[command(flatten)]
+    Client(client::Command),
     /// Measure a 9P server, beside others and beside what the machine allows.
     #[command(after_help = EXIT_CODES, after_long_help = format!("{BENCH_NOTES}\n\n{EXIT_CODES}"))]
     Bench(Box<Bench>),

@@ -89,8 +89,11 @@ mod tests {
     fn every_option_is_in_the_manual() {
         let pages = pages().unwrap();
         let names: Vec<_> = pages.iter().map(|(name, _)| name.as_str()).collect();
-        let expected = ["gofer.1", "gofer-serve.1", "gofer-bench.1", "gofer-completions.1", "gofer-man.1"];
-        assert_eq!(names, expected);
+        let commands =
+            ["serve", "ls", "tree", "stat", "cat", "cp", "mkdir", "rm", "df", "bench", "completions", "man"];
+        let expected = commands.map(|command| format!("gofer-{command}.1"));
+        assert_eq!(names[0], "gofer.1");
+        assert_eq!(names[1..], expected);
         let text = |page: &(String, Vec<u8>)| String::from_utf8(page.1.clone()).unwrap().replace('\\', "");
         let all: String = pages.iter().map(text).collect();
         for option in options() {

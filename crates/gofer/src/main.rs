@@ -1,8 +1,9 @@
-//! `gofer`: serves directories of this host to untrusted clients over 9P2000.L, and measures who does.
+//! `gofer`: serves directories of this host to untrusted clients over 9P2000.L, uses such servers, and measures them.
 
 mod args;
 mod banner;
 mod bench;
+mod client;
 mod config;
 mod export;
 mod generate;
@@ -21,8 +22,10 @@ fn main() -> ExitCode {
     match args::parse(std::env::args_os()).and_then(run) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            // There is nobody to tell when standard error is closed.
-            let _ = writeln!(std::io::stderr(), "gofer: {failure}");
+            if !failure.is_told() {
+                // There is nobody to tell when standard error is closed.
+                let _ = writeln!(std::io::stderr(), "gofer: {failure}");
+            }
             failure.code()
         }
     }
@@ -31,6 +34,7 @@ fn main() -> ExitCode {
 fn run(args: Args) -> Result<(), Failure> {
     match args.command {
         Command::Serve(settings) => serve::run(*settings),
+        Command::Client(command) => client::run(&command),
         Command::Bench(bench) => bench::run(&bench),
         Command::Completions { shell } => generate::completions(shell),
         Command::Man { dir } => generate::man(dir.as_deref()),

@@ -13,7 +13,8 @@ Exit codes:
   0  ended as asked
   1  failed while running, or was told twice to end
   2  wrong command line or configuration
-  3  could not start: an export cannot be opened, an address is in use, ..";
+  3  could not start: an export cannot be opened, an address is in use, nobody answers there, ..
+  6  some of what was asked for failed, and it was said what";
 
 /// How far the program came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +25,8 @@ pub(crate) enum Stage {
     Usage = 2,
     /// It understood, and could not do it.
     Start = 3,
+    /// It did a part of it.
+    Partial = 6,
 }
 
 /// One line for a person: what failed, why, and what to do.
@@ -47,6 +50,16 @@ impl Failure {
     /// Something failed while serving.
     pub(crate) fn running(message: impl fmt::Display) -> Self {
         Self { stage: Stage::Running, message: message.to_string() }
+    }
+
+    /// All of what was asked for failed, or a part; each was told when it happened.
+    pub(crate) fn told(partly: bool) -> Self {
+        Self { stage: if partly { Stage::Partial } else { Stage::Running }, message: String::new() }
+    }
+
+    /// Whether there is anything left to say.
+    pub(crate) fn is_told(&self) -> bool {
+        self.message.is_empty()
     }
 
     /// The code to exit with.

@@ -2,10 +2,10 @@
 
 use std::os::fd::{BorrowedFd, IntoRawFd};
 
-use gofer_vfs::{Allocate, AllocateKind, Errno, Result, Sink, Source};
-use rustix::fs::FallocateFlags;
+use gofer_vfs::{AccessMode, Allocate, AllocateKind, Errno, Result, Sink, Source};
+use rustix::fs::{FallocateFlags, OFlags};
 
-use crate::{call, last_errno};
+use crate::{call, errno, last_errno};
 
 /// The system calls of this module.
 pub const SYSCALLS: &[&str] =
@@ -149,6 +149,26 @@ pub fn allocate(file: BorrowedFd<'_>, what: Allocate) -> Result<()> {
     };
     let keep = if what.keep_size { FallocateFlags::KEEP_SIZE } else { FallocateFlags::empty() };
     call(|| rustix::fs::fallocate(file, mode | keep, what.offset, what.length))
+}
+
+/// What an open file may be used for.
+///
+/// # Errors
+/// `EBADF` for a descriptor that opens nothing (`O_PATH`).
+pub fn access(file: BorrowedFd<'_>) -> Result<AccessMode> {
+    let flags = rustix::fs::fcntl_getfl(file).map_err(errno)?;
+    match flags & OFlags::RWMODE {
+        _ if flags.contains(OFlags::PATH) => Err(Errno::EBADF),
+        OFlags::WRONLY => Ok(AccessMode::Write),
+        OFlags::RDWR => Ok(AccessMode::ReadWrite),
+        _ => Ok(AccessMode::Read),
+    }
+}
+
+/// Makes every write go to the end (`O_APPEND`). All who share the open file description share that.
+pub fn set_append(file: BorrowedFd<'_>) -> Result<()> {
+    let flags = rustix::fs::fcntl_getfl(file).map_err(errno)?;
+    rustix::fs::fcntl_setfl(file, flags | OFlags::APPEND).map_err(errno)
 }
 
 /// Whether this thread's writes leave set-id bits in place (`CAP_FSETID`). Without it the kernel clears them.

@@ -173,6 +173,23 @@ pub fn listen_vsock(address: VsockAddr) -> Result<OwnedFd> {
     Ok(socket)
 }
 
+/// A vsock connection to `address`. It is given up after `limit`.
+///
+/// # Errors
+/// Those of `socket(2)` and `connect(2)`: `ENODEV` where there is no such machine, `EINPROGRESS` after `limit`.
+pub fn connect_vsock(address: VsockAddr, limit: Option<Duration>) -> Result<OwnedFd> {
+    let socket = socket(AddressFamily::from_raw(FAMILY_VSOCK))?;
+    set_send_timeout(socket.as_fd(), limit);
+    let vm = address.raw();
+    // SAFETY: `vm` is a live `sockaddr_vm` and `VSOCK_LEN` its size (asserted above); the kernel reads
+    // that many bytes during the call and keeps no pointer. The descriptor is open: `socket` owns it.
+    let connected = unsafe { libc::connect(raw(&socket), (&raw const vm).cast(), VSOCK_LEN) };
+    if connected != 0 {
+        return Err(last_errno());
+    }
+    Ok(socket)
+}
+
 /// Two connected unix stream sockets.
 pub fn pair() -> Result<(OwnedFd, OwnedFd)> {
     rustix::net::socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
@@ -430,10 +447,10 @@ pub fn set_recv_timeout(socket: BorrowedFd<'_>, limit: Option<Duration>) {
     let _ = sockopt::set_socket_timeout(socket, sockopt::Timeout::Recv, limit);
 }
 
-/// Makes [`send`] answer `EAGAIN` when the peer has taken nothing for `limit`.
-pub fn set_send_timeout(socket: BorrowedFd<'_>, limit: Duration) {
+/// Makes [`send`] answer `EAGAIN` when the peer has taken nothing for `limit`; `None` waits for ever.
+pub fn set_send_timeout(socket: BorrowedFd<'_>, limit: Option<Duration>) {
     // As above.
-    let _ = sockopt::set_socket_timeout(socket, sockopt::Timeout::Send, Some(limit));
+    let _ = sockopt::set_socket_timeout(socket, sockopt::Timeout::Send, limit);
 }
 
 /// The process at the other end of a unix socket (`SO_PEERCRED`): the one that listened, or that made the pair.

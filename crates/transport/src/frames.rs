@@ -57,7 +57,7 @@ impl Frames {
     ///
     /// # Errors
     /// [`End`], after which, except for [`End::Quiet`], there are no more frames.
-    pub fn next<S: Stream>(
+    pub fn next<S: Stream + ?Sized>(
         &mut self,
         stream: &S,
         framing: &impl Framing,
@@ -101,7 +101,7 @@ impl Frames {
         }
     }
 
-    fn receive<S: Stream>(&mut self, stream: &S, announced: Option<usize>) -> Result<(), End> {
+    fn receive<S: Stream + ?Sized>(&mut self, stream: &S, announced: Option<usize>) -> Result<(), End> {
         let have = self.buffer.len();
         let ahead = if self.is_busy { CHUNK } else { LITTLE }.saturating_sub(have);
         // Beyond the first chunk only what belongs to this frame is received; at most a step or as much

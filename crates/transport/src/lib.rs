@@ -2,24 +2,27 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`address`] | [`Address`]: where to listen, as an operator writes it |
+//! | [`address`] | [`Address`]: where a server can be reached, as an operator writes it |
 //! | [`listener`] | [`Listener`]: a bound address, and the connections that come |
 //! | [`socket`] | [`Socket`]: a connected unix, TCP or vsock stream |
+//! | [`donated`] | [`Donated`]: a regular file that a server gave away, looked at before it is used |
 //! | [`memory`] | [`memory::pair`]: two ends in one process, for tests and embedding |
 //! | [`frames`] | [`Frames`]: a stream cut into frames |
 //! | [`flipcall`] | [`Channel`](flipcall::Channel): datagrams through memory shared with the client |
 
 pub mod address;
+pub mod donated;
 pub mod flipcall;
 pub mod frames;
 pub mod listener;
 pub mod memory;
 pub mod socket;
 
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 pub use address::Address;
+pub use donated::Donated;
 pub use frames::{Frames, Framing};
 pub use gofer_sys::io::{ReadInto, WriteFrom};
 pub use listener::{Acceptor, Listener};
@@ -58,11 +61,29 @@ pub trait Stream: Send + Sync + 'static {
     fn close(&self);
 }
 
+/// A stream as the end that connected uses it: descriptors come to it, and it does not wait for ever. A server
+/// has no way to receive a descriptor.
+pub trait ClientStream: Stream {
+    /// As [`recv`](Stream::recv), with the descriptor that came with the bytes: the first, if there were several.
+    ///
+    /// # Errors
+    /// As for [`recv`](Stream::recv).
+    fn recv_with_descriptor(
+        &self,
+        into: &mut Vec<u8>,
+        limit: usize,
+    ) -> Result<(usize, Option<OwnedFd>), Errno>;
+
+    /// From now on [`send`](Stream::send) answers `EAGAIN` when the peer has taken nothing for `limit`; `None`
+    /// waits for ever, as in the beginning. What was sent by then is unknown.
+    fn tell_stuck(&self, limit: Option<Duration>);
+}
+
 /// What can go wrong with a listener or a stream before the first frame.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The text is no address.
-    #[error("\"{text}\" is no address to listen on: {why}; write {forms}", forms = address::FORMS)]
+    #[error("\"{text}\" is no address: {why}; write {forms}", forms = address::FORMS)]
     Address {
         /// What was written.
         text: String,
@@ -85,10 +106,18 @@ pub enum Error {
         /// What to do.
         hint: &'static str,
     },
+    /// Nobody can be reached there.
+    #[error("cannot connect to {address}: {errno}; {hint}")]
+    Connect {
+        /// Where.
+        address: Address,
+        /// Why.
+        errno: Errno,
+        /// What to do.
+        hint: &'static str,
+    },
     /// A descriptor that was handed over is of no use.
-    #[error(
-        "descriptor {number} is not {expected}: {errno}; the process that starts the server must pass it"
-    )]
+    #[error("descriptor {number} is not {expected}: {errno}; the process that starts this one must pass it")]
     Inherited {
         /// Its number.
         number: u32,

@@ -1,13 +1,13 @@
 //! Two ends of a stream in one process, without a system call.
 
 use std::collections::VecDeque;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use gofer_vfs::Errno;
 
-use crate::Stream;
+use crate::{ClientStream, Stream};
 
 /// How many bytes may be on their way in one direction; a sender waits beyond that.
 const CAPACITY: usize = 256 * 1024;
@@ -22,7 +22,9 @@ struct Pipe {
 struct State {
     bytes: VecDeque<u8>,
     closed: bool,
+    /// How long to wait for bytes, and for room.
     patience: Option<Duration>,
+    stuck: Option<Duration>,
 }
 
 impl Pipe {
@@ -66,7 +68,18 @@ impl Pipe {
             bytes = &bytes[n..];
             self.changed.notify_all();
             if !bytes.is_empty() {
-                state = self.wait(state);
+                state = match state.stuck {
+                    None => self.wait(state),
+                    Some(limit) => {
+                        let full = |state: &mut State| state.bytes.len() == CAPACITY && !state.closed;
+                        let waited = self.changed.wait_timeout_while(state, limit, full);
+                        let (state, waited) = waited.unwrap_or_else(PoisonError::into_inner);
+                        if waited.timed_out() {
+                            return Err(Errno::EAGAIN);
+                        }
+                        state
+                    }
+                };
             }
         }
         Ok(())
@@ -116,6 +129,20 @@ impl Stream for End {
     fn close(&self) {
         self.input.close();
         self.output.close();
+    }
+}
+
+impl ClientStream for End {
+    fn recv_with_descriptor(
+        &self,
+        into: &mut Vec<u8>,
+        limit: usize,
+    ) -> Result<(usize, Option<OwnedFd>), Errno> {
+        self.recv(into, limit).map(|received| (received, None))
+    }
+
+    fn tell_stuck(&self, limit: Option<Duration>) {
+        self.output.lock().stuck = limit;
     }
 }
 

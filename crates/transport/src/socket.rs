@@ -1,12 +1,13 @@
 //! [`Socket`]: a connected unix, TCP or vsock stream.
 
+use std::net::TcpStream;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use gofer_sys::net::{self, Family};
 use gofer_vfs::Errno;
 
-use crate::{Error, Stream};
+use crate::{Address, ClientStream, Error, Stream};
 
 /// A connected stream socket.
 #[derive(Debug)]
@@ -31,6 +32,30 @@ impl Socket {
             net::set_keepalive(fd.as_fd())?;
         }
         Ok(Self { fd, passes_descriptors: family == Family::Unix })
+    }
+
+    /// Connects to a server. It is given up after `limit`; a unix socket whose server accepts nobody is waited for
+    /// as long as that takes.
+    ///
+    /// # Errors
+    /// [`Error::Connect`], and [`Error::Inherited`] for a descriptor.
+    pub fn connect(address: &Address, limit: Option<Duration>) -> Result<Self, Error> {
+        let fd = match address {
+            Address::Unix(path) => net::connect_unix(path),
+            Address::Tcp(address) => match limit {
+                Some(limit) => TcpStream::connect_timeout(address, limit)
+                    .map(OwnedFd::from)
+                    .map_err(|error| errno(&error)),
+                None => net::connect_tcp(address),
+            },
+            Address::Vsock(address) => net::connect_vsock(*address, limit),
+            Address::Inherited(number) => return Self::inherited(*number),
+        };
+        fd.and_then(Self::from_fd).map_err(|errno| Error::Connect {
+            address: address.clone(),
+            errno,
+            hint: hint(errno),
+        })
     }
 
     /// The connected socket that this process was started with as descriptor `number`.
@@ -78,6 +103,42 @@ impl Stream for Socket {
 
     fn close(&self) {
         net::shutdown(self.fd.as_fd());
+    }
+}
+
+impl ClientStream for Socket {
+    fn recv_with_descriptor(
+        &self,
+        into: &mut Vec<u8>,
+        limit: usize,
+    ) -> Result<(usize, Option<OwnedFd>), Errno> {
+        net::recv_with_descriptor(self.fd.as_fd(), into, limit)
+    }
+
+    fn tell_stuck(&self, limit: Option<Duration>) {
+        net::set_send_timeout(self.fd.as_fd(), limit);
+    }
+}
+
+/// The errno of a failed library call; one that took too long has none.
+fn errno(error: &std::io::Error) -> Errno {
+    error.raw_os_error().map_or(Errno::ETIMEDOUT, Errno::from_host)
+}
+
+/// What to do about an error of `connect(2)`.
+fn hint(errno: Errno) -> &'static str {
+    match errno {
+        Errno::ENOENT | Errno::ENOTDIR => "no socket has this path: check it, or start the server",
+        Errno::ECONNREFUSED => "nobody listens there: start the server, or check the address",
+        Errno::EACCES | Errno::EPERM => {
+            "the socket is another user's: use one that is yours, or ask its owner"
+        }
+        Errno::EHOSTUNREACH | Errno::ENETUNREACH | Errno::ETIMEDOUT | Errno::EINPROGRESS => {
+            "the machine does not answer: check the address and what is between"
+        }
+        Errno::EAFNOSUPPORT | Errno::ENODEV => "the kernel has no such sockets, or there is no such machine",
+        Errno::ENAMETOOLONG | Errno::EINVAL => "choose a shorter path (at most 107 bytes)",
+        _ => "check the address",
     }
 }
 

@@ -115,6 +115,7 @@ errnos! {
     97 EAFNOSUPPORT "address family not supported by protocol"
     98 EADDRINUSE "address already in use"
     99 EADDRNOTAVAIL "cannot assign requested address"
+    101 ENETUNREACH "network is unreachable"
     103 ECONNABORTED "software caused connection abort"
     104 ECONNRESET "connection reset by peer"
     105 ENOBUFS "no buffer space available"

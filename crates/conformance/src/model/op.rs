@@ -108,6 +108,25 @@ impl Op {
     }
 }
 
+impl Op {
+    /// The operation as 9P2000.L can say it, if it can: renaming has no flags, a server refuses to open a FIFO for
+    /// it and to read a link that was removed (whole trees are compared besides), and writing always clears set-id
+    /// bits.
+    #[must_use]
+    pub fn said(mut self) -> Option<Self> {
+        match &mut self {
+            Self::Entry(EntryOp::Rename { flags, .. }) if *flags != RenameFlags::Replace => return None,
+            Self::Entry(EntryOp::Mknod { what: Special::Fifo, .. }) | Self::Attr(AttrOp::Readlink { .. }) => {
+                return None;
+            }
+            Self::Hold(HoldOp::Open { flags, .. }) => flags.clears_set_id = true,
+            Self::Hold(HoldOp::Create { flags, .. }) => flags.open.clears_set_id = true,
+            _ => {}
+        }
+        Some(self)
+    }
+}
+
 /// What random operations may ask for: what both sides can do, and answer alike whoever runs them.
 #[derive(Clone, Copy, Debug)]
 pub struct Scope {

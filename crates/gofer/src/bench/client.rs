@@ -71,7 +71,7 @@ impl Client {
         };
         let socket =
             socket.and_then(Socket::from_fd).map_err(|errno| Failed::lost("cannot connect", errno))?;
-        net::set_send_timeout(socket.as_fd(), PATIENCE);
+        net::set_send_timeout(socket.as_fd(), Some(PATIENCE));
         socket.tell_quiet(Some(PATIENCE));
         let mut client = Self::over(socket);
         let offered = version.to_string();

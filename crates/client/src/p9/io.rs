@@ -1,0 +1,205 @@
+//! read, write, fsync, flushf, allocate.
+
+use std::collections::VecDeque;
+use std::os::fd::AsFd;
+use std::sync::atomic::Ordering;
+
+use gofer_vfs::{Allocate, AllocateKind, Errno, FileKind, Result, SetAttr, Sink, Source, Sync};
+use gofer_wire::Data;
+use gofer_wire::p9::{Rread, Rwrite, Tallocate, Tflushf, Tfsync, Tread, Twrite};
+
+use crate::rpc::Pending;
+use crate::{Client, File};
+
+/// Messages in flight for one read or write that is longer than a message.
+const WINDOW: usize = 8;
+
+/// Messages in flight for one call, each with the bytes that it is about.
+#[derive(Default)]
+struct Pipeline<'r>(VecDeque<(usize, Pending<'r>)>);
+
+impl Pipeline<'_> {
+    fn has_room(&self) -> bool {
+        self.0.len() < WINDOW
+    }
+
+    /// Waits for what is still in flight. What it says is of no use any more, but its bytes are on their way.
+    fn drain(self) {
+        for (_, pending) in self.0 {
+            drop(pending.wait());
+        }
+    }
+}
+
+/// `EINVAL` for positions that no file offset can name (`pread(2)`).
+fn check_offset(offset: u64, len: usize) -> Result<()> {
+    let end = offset.checked_add(len as u64).and_then(|end| i64::try_from(end).ok());
+    end.map(drop).ok_or(Errno::EINVAL)
+}
+
+impl Client {
+    pub(crate) fn read(&self, file: &File, offset: u64, len: usize, into: &mut dyn Sink) -> Result<usize> {
+        let len = len.min(into.room());
+        check_offset(offset, 0)?;
+        if !file.flags.access.reads() {
+            return Err(Errno::EBADF);
+        }
+        check_offset(offset, len)?;
+        if file.kind == FileKind::Directory {
+            return Err(Errno::EISDIR);
+        }
+        if let Some(donated) = &file.donated {
+            return into.pull(donated.as_fd(), offset, len);
+        }
+        let mut pipeline = Pipeline::default();
+        let (mut asked, mut got) = (0, 0);
+        loop {
+            while asked < len && pipeline.has_room() {
+                let at = offset + asked as u64;
+                let count = (len - asked).min(file.chunk);
+                let wire_count = u32::try_from(count).map_err(|_| Errno::EIO)?;
+                let pending = self.rpc.start(Tread { fid: file.fid(), offset: at, count: wire_count })?;
+                pipeline.0.push_back((count, pending));
+                asked += count;
+            }
+            let Some((count, next)) = pipeline.0.pop_front() else { return Ok(got) };
+            let answer = match next.wait() {
+                Ok(answer) => answer,
+                Err(errno) => {
+                    pipeline.drain();
+                    return if got > 0 { Ok(got) } else { Err(errno) };
+                }
+            };
+            let Rread { data: Data(bytes) } = answer.body()?;
+            if bytes.len() > count {
+                return Err(self.rpc.violated());
+            }
+            got += into.put(bytes);
+            if bytes.len() < count {
+                pipeline.drain();
+                return Ok(got);
+            }
+        }
+    }
+
+    pub(crate) fn write(&self, file: &File, offset: u64, from: &mut dyn Source) -> Result<usize> {
+        if !file.flags.access.writes() {
+            return Err(check_offset(offset, 0).err().unwrap_or(Errno::EBADF));
+        }
+        // A position that cannot be is the server's to refuse, who clears the set-id bits before.
+        self.clear_set_id(file)?;
+        let written = match &file.donated {
+            Some(donated) => from.push(donated.as_fd(), offset)?,
+            None if file.flags.append => self.append(file, offset, from)?,
+            None => self.write_at(file, offset, from)?,
+        };
+        if self.features.is_google() && file.flags.sync != Sync::None {
+            self.fsync(file, file.flags.sync == Sync::Data)?;
+        }
+        Ok(written)
+    }
+
+    /// Writes in the order of the bytes: a message at a time.
+    fn append(&self, file: &File, offset: u64, from: &mut dyn Source) -> Result<usize> {
+        let mut chunk = vec![0; from.left().min(file.chunk)];
+        let len = from.take(&mut chunk);
+        // Google's servers do not know about the end; theirs is where it was a moment ago.
+        let offset =
+            if self.features.is_google() { self.getattr_fid(file.fid(), file.qid)?.size } else { offset };
+        self.written(self.start_write(file, offset, &chunk[..len])?, len)
+    }
+
+    fn write_at(&self, file: &File, offset: u64, from: &mut dyn Source) -> Result<usize> {
+        let mut chunk = vec![0; from.left().min(file.chunk)];
+        let mut pipeline = Pipeline::default();
+        let (mut sent, mut written, mut begun) = (0, 0, false);
+        loop {
+            while (from.left() > 0 || !begun) && pipeline.has_room() {
+                begun = true;
+                let Some(at) = offset.checked_add(sent as u64) else { break };
+                let len = from.take(&mut chunk);
+                pipeline.0.push_back((len, self.start_write(file, at, &chunk[..len])?));
+                sent += len;
+            }
+            let Some((len, next)) = pipeline.0.pop_front() else { return Ok(written) };
+            match self.written(next, len) {
+                Ok(count) => written += count,
+                Err(errno) if written == 0 => {
+                    pipeline.drain();
+                    return Err(errno);
+                }
+                Err(_) => {
+                    pipeline.drain();
+                    return Ok(written);
+                }
+            }
+            if written < sent - pipeline.0.iter().map(|(len, _)| len).sum::<usize>() {
+                // What was written behind the gap is written again when the caller goes on.
+                pipeline.drain();
+                return Ok(written);
+            }
+        }
+    }
+
+    fn start_write(&self, file: &File, offset: u64, bytes: &[u8]) -> Result<Pending<'_>> {
+        self.rpc.start(Twrite { fid: file.fid(), offset, data: Data(bytes) })
+    }
+
+    fn written(&self, pending: Pending<'_>, len: usize) -> Result<usize> {
+        let Rwrite { count } = pending.wait()?.body()?;
+        match usize::try_from(count) {
+            Ok(count) if count <= len => Ok(count),
+            _ => Err(self.rpc.violated()),
+        }
+    }
+
+    /// Takes the set-id bits from a file that is about to change, before its first change: Google's servers leave
+    /// that to their clients.
+    pub(crate) fn clear_set_id(&self, file: &File) -> Result<()> {
+        const SET_UID: u32 = 0o4000;
+        const SET_GID: u32 = 0o2000;
+        const GROUP_EXECUTES: u32 = 0o10;
+        let ours = file.flags.clears_set_id && self.features.is_google() && file.kind == FileKind::Regular;
+        if !ours || file.set_id_cleared.swap(true, Ordering::Relaxed) {
+            return Ok(());
+        }
+        let perm = self.getattr_fid(file.fid(), file.qid)?.perm;
+        let mut kept = perm & !SET_UID;
+        if perm & GROUP_EXECUTES != 0 {
+            kept &= !SET_GID;
+        }
+        let set = SetAttr { perm: Some(kept), ..SetAttr::default() };
+        if kept == perm { Ok(()) } else { self.setattr_fid(file.fid(), &set) }
+    }
+
+    pub(crate) fn fsync(&self, file: &File, data_only: bool) -> Result<()> {
+        self.rpc.call(Tfsync { fid: file.fid(), datasync: data_only.into() }).map(drop)
+    }
+
+    pub(crate) fn flush(&self, file: &File) -> Result<()> {
+        if self.features.has(1) { self.rpc.call(Tflushf { fid: file.fid() }).map(drop) } else { Ok(()) }
+    }
+
+    pub(crate) fn allocate(&self, file: &File, what: Allocate) -> Result<()> {
+        if !self.features.has(7) {
+            return Err(Errno::EOPNOTSUPP);
+        }
+        if !file.flags.access.writes() {
+            // As the host has it: numbers that cannot be come first.
+            let can_be = [what.offset, what.length].map(|n| i64::try_from(n).is_ok()) == [true; 2];
+            return Err(if can_be && what.length > 0 { Errno::EBADF } else { Errno::EINVAL });
+        }
+        self.clear_set_id(file)?;
+        let kind = match what.kind {
+            AllocateKind::Reserve => 0,
+            AllocateKind::PunchHole => Tallocate::PUNCH_HOLE | Tallocate::KEEP_SIZE,
+            AllocateKind::Zero => Tallocate::ZERO_RANGE,
+            AllocateKind::Collapse => Tallocate::COLLAPSE_RANGE,
+            AllocateKind::Insert => Tallocate::INSERT_RANGE,
+            AllocateKind::Unshare => Tallocate::UNSHARE_RANGE,
+        };
+        let keep = if what.keep_size { Tallocate::KEEP_SIZE } else { 0 };
+        let Allocate { offset, length, .. } = what;
+        self.rpc.call(Tallocate { fid: file.fid(), mode: kind | keep, offset, length }).map(drop)
+    }
+}
