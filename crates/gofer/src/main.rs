@@ -7,6 +7,7 @@ mod config;
 mod export;
 mod generate;
 mod log;
+mod mount;
 mod report;
 mod serve;
 mod signals;
@@ -32,6 +33,7 @@ fn run(args: Args) -> Result<(), Failure> {
     match args.command {
         Command::Serve(settings) => serve::run(*settings),
         Command::Bench(bench) => bench::run(&bench),
+        Command::Mount(mount) => mount::run(&mount),
         Command::Completions { shell } => generate::completions(shell),
         Command::Man { dir } => generate::man(dir.as_deref()),
     }

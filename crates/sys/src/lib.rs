@@ -15,11 +15,13 @@ pub mod entry;
 pub mod futex;
 pub mod io;
 pub mod lock;
+pub mod mount;
 pub mod net;
 pub mod open;
 pub mod process;
 pub mod shm;
 pub mod socket;
+pub mod task;
 pub mod walk;
 pub mod xattr;
 
