@@ -21,6 +21,7 @@ use gofer_vfs::{Backend, Errno, LockKind, Result, Unlink};
 
 use crate::attr::{Change, nothing};
 use crate::entry::Maker;
+use crate::lock::Claim;
 use crate::{Cache, Served, lock};
 
 /// The largest write and read of the kernel.
@@ -416,10 +417,11 @@ impl<B: Backend> Filesystem for Front<B> {
         start: u64,
         last: u64,
         kind: i32,
-        _: u32,
+        process: u32,
         reply: ReplyLock,
     ) {
-        let found = lock::lock(kind, start, last).and_then(|lock| self.served.getlock(file, owner, lock));
+        let wanted = lock::lock(kind, start, last);
+        let found = wanted.and_then(|lock| self.served.getlock(file, Claim { owner, process, lock }));
         answer!(self, reply, found, found => match found {
             Some(holder) => {
                 let (start, last, kind) = lock::told(holder.lock);
@@ -441,18 +443,18 @@ impl<B: Backend> Filesystem for Front<B> {
         start: u64,
         last: u64,
         kind: i32,
-        _: u32,
+        process: u32,
         sleep: bool,
         reply: ReplyEmpty,
     ) {
-        let lock = match lock::lock(kind, start, last) {
-            Ok(lock) => lock,
+        let claim = match lock::lock(kind, start, last) {
+            Ok(lock) => Claim { owner, process, lock },
             Err(error) => return reply.error(self.served.errno(error)),
         };
         if sleep {
-            return self.served.wait_for_lock(file, owner, lock, request.pid(), reply);
+            return self.served.wait_for_lock(file, claim, request.pid(), reply);
         }
-        let taken = self.served.handles.named(file).and_then(|handle| self.served.lock(&handle, owner, lock));
+        let taken = self.served.handles.named(file).and_then(|handle| self.served.lock(&handle, claim));
         self.empty(reply, taken.and_then(|taken| if taken { Ok(()) } else { Err(Errno::EAGAIN) }));
     }
 }

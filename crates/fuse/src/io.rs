@@ -1,5 +1,7 @@
 //! read, write, fsync, flush, fallocate, lseek.
 
+use std::sync::atomic::Ordering;
+
 use fuser::{FileHandle, LockOwner};
 use gofer_sys::io::{ReadInto, Seek, WriteFrom, seek};
 use gofer_vfs::{Allocate, AllocateKind, Backend, Errno, Result};
@@ -96,8 +98,8 @@ impl<B: Backend> Served<B> {
         self.backend.allocate(&self.handles.named(file)?.file, what)
     }
 
-    /// The next data or hole, which only a descriptor of the host's can tell. `ENOSYS`, where there is none, makes
-    /// the kernel take all files for data.
+    /// The next data or hole, which only a descriptor of the host's can tell, and only when it has all that was
+    /// written. `ENOSYS`, where that is not so, makes the kernel take all files for data.
     pub(crate) fn lseek(&self, file: FileHandle, offset: i64, whence: i32) -> Result<i64> {
         let what = match whence {
             SEEK_DATA => Seek::Data,
@@ -105,6 +107,9 @@ impl<B: Backend> Served<B> {
             _ => return Err(Errno::EINVAL),
         };
         let offset = u64::try_from(offset).map_err(|_| Errno::ENXIO)?;
+        if self.writeback.load(Ordering::Relaxed) {
+            return Err(Errno::ENOSYS);
+        }
         let handle = self.handles.named(file)?;
         match self.backend.donate(&handle.file) {
             Ok(file) => i64::try_from(seek(&file, what, offset)?).map_err(|_| Errno::EOVERFLOW),

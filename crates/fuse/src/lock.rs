@@ -13,18 +13,40 @@ use std::time::Duration;
 
 use fuser::{FileHandle, LockOwner, ReplyEmpty};
 use gofer_sys::task::is_interrupted;
-use gofer_vfs::{AccessMode, Backend, Errno, Lock, LockHolder, LockKind, OpenFlags, Result};
+use gofer_vfs::{AccessMode, Backend, Errno, Lock, LockHolder, LockKind, OpenFlags, Ranges, Result};
 
 use crate::handles::Handle;
 use crate::inodes::Inode;
 use crate::{Served, unpoisoned};
 
-/// The files that hold an inode's locks, by owner.
-pub(crate) struct Owners<B: Backend>(HashMap<u64, Arc<B::File>>);
+/// Who holds an inode's locks, by the kernel's numbers for them.
+pub(crate) struct Owners<B: Backend>(HashMap<u64, Owner<B>>);
+
+struct Owner<B: Backend> {
+    /// What the backend takes the locks to belong to.
+    file: Arc<B::File>,
+    /// The process that asked last, and what it holds: for those who ask who is in the way.
+    process: u32,
+    held: Ranges,
+}
+
+/// The number of an owner's own ranges, and of all others.
+const OWN: u64 = 0;
+const OTHERS: u64 = 1;
 
 impl<B: Backend> Default for Owners<B> {
     fn default() -> Self {
         Self(HashMap::new())
+    }
+}
+
+impl<B: Backend> Owners<B> {
+    /// The process behind a lock that is in the way of another, where it is one of this mount's.
+    fn process(&self, holder: Lock) -> Option<u32> {
+        let unlike = Lock { kind: LockKind::Exclusive, ..holder };
+        let holds =
+            |owner: &&Owner<B>| owner.held.conflict(OTHERS, unlike).is_ok_and(|found| found.is_some());
+        self.0.values().find(holds).map(|owner| owner.process)
     }
 }
 
@@ -44,10 +66,17 @@ struct Requests<B: Backend> {
 
 struct Request<B: Backend> {
     handle: Arc<Handle<B>>,
-    owner: LockOwner,
-    lock: Lock,
+    claim: Claim,
     thread: u32,
     reply: ReplyEmpty,
+}
+
+/// A lock that somebody wants.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Claim {
+    pub(crate) owner: LockOwner,
+    pub(crate) process: u32,
+    pub(crate) lock: Lock,
 }
 
 /// How many may wait at the same time.
@@ -90,36 +119,44 @@ pub(crate) fn told(lock: Lock) -> (u64, u64, i32) {
 }
 
 impl<B: Backend> Served<B> {
-    /// What is in the way of a lock that `owner` wants.
-    pub(crate) fn getlock(
-        &self,
-        file: FileHandle,
-        owner: LockOwner,
-        lock: Lock,
-    ) -> Result<Option<LockHolder>> {
+    /// What is in the way of a lock that somebody wants.
+    pub(crate) fn getlock(&self, file: FileHandle, claim: Claim) -> Result<Option<LockHolder>> {
         let handle = self.handles.named(file)?;
-        let own = unpoisoned(handle.inode.owners.lock()).0.get(&owner.0).cloned();
-        self.backend.getlock(own.as_deref().unwrap_or(&handle.file), lock)
+        let own =
+            unpoisoned(handle.inode.owners.lock()).0.get(&claim.owner.0).map(|owner| owner.file.clone());
+        let found = self.backend.getlock(own.as_deref().unwrap_or(&handle.file), claim.lock)?;
+        Ok(found.map(|holder| match holder.pid {
+            0 => {
+                let process = unpoisoned(handle.inode.owners.lock()).process(holder.lock);
+                LockHolder { pid: process.unwrap_or_default(), ..holder }
+            }
+            _ => holder,
+        }))
     }
 
     /// Takes or releases a lock; `false` says that another's is in the way.
-    pub(crate) fn lock(&self, handle: &Handle<B>, owner: LockOwner, lock: Lock) -> Result<bool> {
+    pub(crate) fn lock(&self, handle: &Handle<B>, claim: Claim) -> Result<bool> {
+        let Claim { owner, process, lock } = claim;
         let mut owners = unpoisoned(handle.inode.owners.lock());
         let file = match owners.0.get(&owner.0) {
-            Some(file) => file.clone(),
+            Some(owner) => owner.file.clone(),
             None if lock.kind == LockKind::Unlock => return Ok(true),
             None => {
                 let file = Arc::new(self.file_for_locks(handle)?);
-                owners.0.insert(owner.0, file.clone());
+                owners.0.insert(owner.0, Owner { file: file.clone(), process, held: Ranges::default() });
                 file
             }
         };
+        let taken = self.backend.lock(&file, lock)?;
+        if taken && let Some(owner) = owners.0.get_mut(&owner.0) {
+            owner.process = process;
+            owner.held.set(OWN, lock)?;
+        }
         drop(owners);
-        let taken = self.backend.lock(&file, lock);
         if lock.kind != LockKind::Exclusive {
             self.waiting.changed.notify_all();
         }
-        taken
+        Ok(taken)
     }
 
     /// A file that can hold locks of both kinds, where one can be had.
@@ -132,8 +169,8 @@ impl<B: Backend> Served<B> {
     /// Ends what an owner holds in an inode.
     pub(crate) fn unlock_all(&self, inode: &Inode<B>, owner: LockOwner) {
         let held = unpoisoned(inode.owners.lock()).0.remove(&owner.0);
-        if let Some(file) = held {
-            drop(file);
+        if let Some(owner) = held {
+            drop(owner);
             self.waiting.changed.notify_all();
         }
     }
@@ -142,8 +179,7 @@ impl<B: Backend> Served<B> {
     pub(crate) fn wait_for_lock(
         self: &Arc<Self>,
         file: FileHandle,
-        owner: LockOwner,
-        lock: Lock,
+        claim: Claim,
         thread: u32,
         reply: ReplyEmpty,
     ) {
@@ -151,7 +187,7 @@ impl<B: Backend> Served<B> {
             Ok(handle) => handle,
             Err(error) => return reply.error(self.errno(error)),
         };
-        match self.lock(&handle, owner, lock) {
+        match self.lock(&handle, claim) {
             Ok(true) => return reply.ok(),
             Ok(false) => {}
             Err(error) => return reply.error(self.errno(error)),
@@ -168,7 +204,7 @@ impl<B: Backend> Served<B> {
             }
             requests.has_thread = true;
         }
-        requests.waiting.push(Request { handle, owner, lock, thread, reply });
+        requests.waiting.push(Request { handle, claim, thread, reply });
         self.waiting.changed.notify_all();
     }
 
@@ -183,7 +219,7 @@ impl<B: Backend> Served<B> {
         drop(requests);
         let mut left = Vec::new();
         for request in tried {
-            match self.lock(&request.handle, request.owner, request.lock) {
+            match self.lock(&request.handle, request.claim) {
                 Ok(true) => request.reply.ok(),
                 Ok(false) if is_interrupted(request.thread) => request.reply.error(self.errno(Errno::EINTR)),
                 Ok(false) => left.push(request),
