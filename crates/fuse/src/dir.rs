@@ -66,7 +66,7 @@ impl<B: Backend> Served<B> {
             };
             match self.backend.walk(&dir.node, child) {
                 Ok((node, attr)) => {
-                    let (inode, told) = self.hold(node, &attr)?;
+                    let (inode, told) = self.hold(dir, child, node, &attr)?;
                     let added = !reply.add(inode.nodeid, entry.cookie, name, &validity, &told, generation);
                     if !added {
                         self.inodes.forget(inode.nodeid, 1);

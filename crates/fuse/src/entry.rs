@@ -57,7 +57,7 @@ impl<B: Backend> Served<B> {
             perm |= 0o2000;
         }
         let (node, attr) = self.backend.mkdir(&dir.node, child, perm, self.owner(&dir, maker))?;
-        self.entry(node, &attr)
+        self.entry(&dir, child, node, &attr)
     }
 
     pub(crate) fn mknod(&self, dir: INodeNo, child: &OsStr, maker: Maker, rdev: u32) -> Result<FileAttr> {
@@ -76,7 +76,7 @@ impl<B: Backend> Served<B> {
         };
         let (perm, owner) = (self.perm(&dir, maker), self.owner(&dir, maker));
         let (node, attr) = self.backend.mknod(&dir.node, child, what, perm, owner)?;
-        self.entry(node, &attr)
+        self.entry(&dir, child, node, &attr)
     }
 
     pub(crate) fn symlink(
@@ -88,7 +88,7 @@ impl<B: Backend> Served<B> {
     ) -> Result<FileAttr> {
         let (dir, child) = (self.inodes.named(dir)?, name(child)?);
         let (node, attr) = self.backend.symlink(&dir.node, child, target, self.owner(&dir, maker))?;
-        self.entry(node, &attr)
+        self.entry(&dir, child, node, &attr)
     }
 
     pub(crate) fn link(&self, nodeid: INodeNo, dir: INodeNo, child: &OsStr) -> Result<FileAttr> {

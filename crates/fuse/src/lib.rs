@@ -35,6 +35,7 @@ mod walk;
 mod xattr;
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, LockResult, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -92,6 +93,9 @@ pub struct Options {
     pub passthrough: bool,
     /// Requests that are answered at the same time, at least 1.
     pub threads: usize,
+    /// Files that the kernel may know, as far as they are not open: each is a node of the backend's. Beyond that it
+    /// is made to forget some.
+    pub known: usize,
 }
 
 impl Default for Options {
@@ -106,6 +110,7 @@ impl Default for Options {
             devices: false,
             passthrough: true,
             threads: 8,
+            known: 1 << 20,
         }
     }
 }
@@ -118,6 +123,8 @@ struct Served<B: Backend> {
     handles: Handles<B>,
     waiting: Waiting<B>,
     notifier: OnceLock<Notifier>,
+    /// Told when the kernel knows too many files.
+    surplus: SyncSender<()>,
     /// Files are handed to the kernel, as far as is known.
     passthrough: AtomicBool,
     /// The kernel collects writes.
@@ -127,7 +134,7 @@ struct Served<B: Backend> {
 }
 
 impl<B: Backend> Served<B> {
-    fn new(backend: B, options: Options) -> Result<Arc<Self>> {
+    fn new(backend: B, options: Options, surplus: SyncSender<()>) -> Result<Arc<Self>> {
         let (root, attr) = backend.attach()?;
         let inodes = Inodes::new(root, &attr)?;
         Ok(Arc::new(Self {
@@ -137,6 +144,7 @@ impl<B: Backend> Served<B> {
             handles: Handles::default(),
             waiting: Waiting::default(),
             notifier: OnceLock::new(),
+            surplus,
             passthrough: AtomicBool::new(false),
             writeback: AtomicBool::new(false),
             dead: AtomicBool::new(false),

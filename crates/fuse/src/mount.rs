@@ -7,7 +7,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 
 use fuser::{BackgroundSession, Config, MountOption, Session, SessionACL};
 use gofer_vfs::{Backend, Errno, FileKind};
@@ -79,7 +80,8 @@ pub struct Mounted {
 pub fn mount<B: Backend>(backend: B, at: &Path, options: &Options) -> Result<Mounted, Error> {
     let at = mount_point(at)?;
     let is_read_only = options.read_only || backend.is_read_only();
-    let served = Served::new(backend, options.clone()).map_err(Error::Tree)?;
+    let (surplus, too_many) = mpsc::sync_channel(1);
+    let served = Served::new(backend, options.clone(), surplus).map_err(Error::Tree)?;
     if served.inodes.named(fuser::INodeNo::ROOT).is_ok_and(|root| root.kind != FileKind::Directory) {
         return Err(Error::Tree(Errno::ENOTDIR));
     }
@@ -89,7 +91,16 @@ pub fn mount<B: Backend>(backend: B, at: &Path, options: &Options) -> Result<Mou
         Session::new(front, &at, &config(options, is_read_only)).map_err(|error| refused(&at, &error))?;
     // It is set here only.
     let _ = served.notifier.set(session.notifier());
-    let session = session.spawn().map_err(|error| refused(&at, &error))?;
+    let shed = Arc::downgrade(&served);
+    drop(served);
+    let shed = move || {
+        // The other end is what is served, and gone with it.
+        while let (Ok(()), Some(served)) = (too_many.recv(), shed.upgrade()) {
+            served.shed();
+        }
+    };
+    let spawned = thread::Builder::new().name("shed".into()).spawn(shed).and_then(|_| session.spawn());
+    let session = spawned.map_err(|error| refused(&at, &error))?;
     let found = fs::symlink_metadata(&at).map_err(|error| Error::Refused(at.clone(), error.to_string()))?;
     Ok(Mounted { at, dev: found.dev(), session: Mutex::new(Some(session)), ended: Mutex::new(ended) })
 }

@@ -119,7 +119,7 @@ impl<B: Backend> Served<B> {
             Errno::EEXIST if flags & EXCLUSIVE == 0 => Errno::ESTALE,
             other => other,
         })?;
-        let (inode, told) = self.hold(node, &attr)?;
+        let (inode, told) = self.hold(&dir, child, node, &attr)?;
         Ok((told, self.opened(inode, file, open, register)))
     }
 

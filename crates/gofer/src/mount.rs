@@ -25,13 +25,13 @@ pub(crate) fn run(mount: &Mount) -> Result<(), Failure> {
     if mount.daemon {
         return daemon(mount, ready);
     }
-    process::raise_nofile().map_err(|errno| {
+    let nofile = process::raise_nofile().map_err(|errno| {
         Failure::start(format!("cannot raise the limit of open files: {errno}; see ulimit -Hn"))
     })?;
     log::start(mount.log_level, mount.log_format);
     process::clear_umask();
     let export = Export::parse(&mount.source)?;
-    let options = options(mount, &export);
+    let options = options(mount, &export, nofile);
     serve(local(&export, &mount.at)?, mount, &options, ready)
 }
 
@@ -53,7 +53,7 @@ fn local(export: &Export, at: &Path) -> Result<Access<LocalFs>, Failure> {
     Ok(if export.writable { Access::ReadWrite(tree) } else { Access::ReadOnly(ReadOnly(tree)) })
 }
 
-fn options(mount: &Mount, export: &Export) -> Options {
+fn options(mount: &Mount, export: &Export, nofile: u64) -> Options {
     let (user, group) = process::user();
     Options {
         source: export.path.display().to_string(),
@@ -74,6 +74,8 @@ fn options(mount: &Mount, export: &Export) -> Options {
         devices: export.devices,
         passthrough: !mount.no_passthrough,
         threads: usize::from(mount.threads),
+        // Each is a descriptor. The rest are for files that are open.
+        known: usize::try_from(nofile / 4 * 3).unwrap_or(usize::MAX).min(Options::default().known),
     }
 }
 

@@ -6,10 +6,10 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use gofer_fuse::{Error, Options, mount};
+use gofer_fuse::{Cache, Error, Options, mount};
 
 use crate::mortal::{Life, Mortal};
-use crate::{local, place};
+use crate::{Place, local, place};
 
 #[test]
 fn a_mount_point_is_an_empty_directory() {
@@ -81,30 +81,56 @@ fn a_dead_backend_is_an_error_and_can_be_unmounted() {
     place.mounted.wait();
 }
 
+/// How many descriptors of what is below a mount this process has. Other tests have their own.
+fn held(place: &Place) -> usize {
+    let links =
+        fs::read_dir("/proc/self/fd").unwrap().filter_map(|entry| fs::read_link(entry.unwrap().path()).ok());
+    links.filter(|target| target.starts_with(&place.host)).count()
+}
+
 /// Every inode the kernel knows is a descriptor of this process; a lookup that is never forgotten is one that stays.
 #[test]
 fn what_the_kernel_forgets_is_closed() {
     let Some(place) = place(local, &Options::default()) else { return };
-    // Other tests of this process hold descriptors of other directories.
-    let held = || {
-        let links = fs::read_dir("/proc/self/fd")
-            .unwrap()
-            .filter_map(|entry| fs::read_link(entry.unwrap().path()).ok());
-        links.filter(|target| target.starts_with(&place.host)).count()
-    };
-    let before = held();
+    let before = held(&place);
     for n in 0..200 {
         fs::write(place.path(&format!("f{n}")), "").unwrap();
     }
-    assert_eq!(fs::read_dir(&place.at).unwrap().map(|entry| entry.unwrap().metadata().unwrap()).count(), 200);
-    assert!(held() >= before + 200);
+    let listed: Vec<_> =
+        fs::read_dir(&place.at).unwrap().map(|entry| entry.unwrap().metadata().unwrap()).collect();
+    assert_eq!(listed.len(), 200);
+    assert!(held(&place) >= before + 200);
     for n in 0..200 {
         fs::remove_file(place.path(&format!("f{n}"))).unwrap();
     }
     // The kernel tells it when it comes to it.
     let until = Instant::now() + Duration::from_secs(30);
-    while held() > before && Instant::now() < until {
+    while held(&place) > before && Instant::now() < until {
         thread::yield_now();
     }
-    assert_eq!(held(), before);
+    assert_eq!(held(&place), before);
+}
+
+/// Without a bound, looking at more files than the process may have descriptors ends in `EMFILE` for everybody.
+#[test]
+fn the_kernel_is_made_to_forget_what_is_too_much() {
+    let Some(place) = place(local, &Options { known: 100, cache: Cache::Exclusive, ..Options::default() })
+    else {
+        return;
+    };
+    for n in 0..1000 {
+        fs::write(place.host.join(format!("f{n}")), "").unwrap();
+    }
+    let kept = File::open(place.path("f0")).unwrap();
+    let until = Instant::now() + Duration::from_secs(30);
+    let mut most = usize::MAX;
+    // It is a matter of when the kernel comes to it; each look is an occasion.
+    while most > 500 && Instant::now() < until {
+        for n in 0..1000 {
+            fs::metadata(place.path(&format!("f{n}"))).unwrap();
+        }
+        most = held(&place);
+    }
+    assert!(most <= 500, "{most}");
+    assert_eq!(kept.metadata().unwrap().len(), 0);
 }
