@@ -28,7 +28,8 @@ fn gofer(script: &str, tree: &str, at: &Path, more: &[&str]) -> Command {
 
 fn has_fuse(output: &Output) -> bool {
     let said = String::from_utf8_lossy(&output.stderr);
-    let lacks = said.contains("/dev/fuse") || said.contains("fusermount3") || said.contains("run this as root");
+    let lacks =
+        said.contains("/dev/fuse") || said.contains("fusermount3") || said.contains("run this as root");
     if output.status.code() == Some(3) && lacks && std::env::var_os("GOFER_NEEDS_FUSE").is_none() {
         eprintln!("skipped: {said}");
         return false;
@@ -90,7 +91,9 @@ fn it_says_when_it_is_ready_and_ends_with_a_signal() {
     assert_eq!(fs::read(at.join("f")).unwrap(), b"content");
     assert_eq!(fs::write(at.join("f"), "x").unwrap_err().kind(), std::io::ErrorKind::ReadOnlyFilesystem);
     let pid = child.id().to_string();
-    assert!(Command::new("/bin/sh").args(["-c", "kill -s TERM \"$1\"", "sh", &pid]).status().unwrap().success());
+    assert!(
+        Command::new("/bin/sh").args(["-c", "kill -s TERM \"$1\"", "sh", &pid]).status().unwrap().success()
+    );
     let (code, said) = end(child);
     assert_eq!(code, 0, "{said}");
     assert!(said.contains("is mounted") && said.contains("is unmounted"), "{said}");
