@@ -4,7 +4,8 @@ use std::ffi::OsStr;
 
 use fuser::{FileAttr, INodeNo, RenameFlags as Asked, Request};
 use gofer_vfs::{
-    Backend, Errno, FileKind, Owner, PeerGid, PeerUid, RenameFlags, Result, Special, Unlink, XattrPolicy,
+    Backend, Errno, FileKind, Name, Owner, PeerGid, PeerUid, RenameFlags, Result, Special, Unlink,
+    XattrPolicy,
 };
 
 use crate::Served;
@@ -97,6 +98,7 @@ impl<B: Backend> Served<B> {
         // The kernel holds it already, and is told the same inode; a walk to the new name could lead elsewhere.
         let attr = self.backend.getattr(&inode.node)?;
         self.inodes.hold_again(&inode)?;
+        inode.found(dir.nodeid, child);
         Ok(crate::attr::told(inode.nodeid, &attr))
     }
 
@@ -116,7 +118,21 @@ impl<B: Backend> Served<B> {
             return Err(Errno::EINVAL);
         };
         let (old_dir, new_dir) = (self.inodes.named(old_dir)?, self.inodes.named(new_dir)?);
-        self.backend.rename(&old_dir.node, name(old)?, &new_dir.node, name(new)?, flags)
+        let (old, new) = (name(old)?, name(new)?);
+        self.backend.rename(&old_dir.node, old, &new_dir.node, new, flags)?;
+        self.renamed(&new_dir, new);
+        if flags == RenameFlags::Exchange {
+            self.renamed(&old_dir, old);
+        }
+        Ok(())
+    }
+
+    /// Notes the new name of what the kernel knows, by which it can be made to forget it.
+    fn renamed(&self, dir: &Inode<B>, name: Name<'_>) {
+        let number = self.backend.lookup(&dir.node, name).and_then(|attr| self.inodes.number(attr.id));
+        if let Ok(inode) = number.and_then(|number| self.inodes.named(INodeNo(number))) {
+            inode.found(dir.nodeid, name);
+        }
     }
 
     pub(crate) fn unlink(&self, dir: INodeNo, child: &OsStr, what: Unlink) -> Result<()> {

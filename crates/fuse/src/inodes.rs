@@ -19,8 +19,8 @@ pub(crate) struct Inode<B: Backend> {
     pub(crate) number: u64,
     pub(crate) kind: FileKind,
     pub(crate) node: B::Node,
-    /// Where it was found first. It may have another name by now.
-    found: Option<(INodeNo, NameBuf)>,
+    /// A directory that it was seen in, and its name there.
+    found: Mutex<Option<(INodeNo, NameBuf)>>,
     /// How its content is reached while it is open.
     pub(crate) io: Mutex<Io>,
     /// Who holds byte-range locks in it.
@@ -45,7 +45,7 @@ impl<B: Backend> Inode<B> {
             number,
             kind: attr.kind,
             node,
-            found,
+            found: Mutex::new(found),
             io: Mutex::default(),
             owners: Mutex::default(),
             heritage: AtomicU64::new(0),
@@ -61,6 +61,11 @@ impl<B: Backend> Inode<B> {
             let heritage = if inherits { INHERITS | u64::from(attr.gid.0) } else { 0 };
             self.heritage.store(heritage, Ordering::Relaxed);
         }
+    }
+
+    /// Notes a name that it was given.
+    pub(crate) fn found(&self, dir: INodeNo, name: Name<'_>) {
+        *unpoisoned(self.found.lock()) = Some((dir, name.into()));
     }
 
     /// The group that new files in this directory get whoever makes them (`inode(7)`, the set-group-ID bit).
@@ -184,7 +189,7 @@ impl<B: Backend> Inodes<B> {
         let idle = known
             .values()
             .filter(|held| held.inode.kind != FileKind::Directory && Arc::strong_count(&held.inode) == 1);
-        idle.filter_map(|held| held.inode.found.clone()).take(known.len() / 4).collect()
+        idle.filter_map(|held| unpoisoned(held.inode.found.lock()).clone()).take(known.len() / 4).collect()
     }
 }
 

@@ -16,6 +16,9 @@ use crate::export::Export;
 use crate::report::{self, Failure};
 use crate::{log, signals};
 
+/// Descriptors that are enough for any tree: each file the kernel knows is one. The kernel has no more by default.
+const DESCRIPTORS: u64 = 1 << 20;
+
 /// What the process in the background says when the mount is there.
 const READY: &str = "ready";
 
@@ -25,7 +28,7 @@ pub(crate) fn run(mount: &Mount) -> Result<(), Failure> {
     if mount.daemon {
         return daemon(mount, ready);
     }
-    let nofile = process::raise_nofile().map_err(|errno| {
+    let nofile = task::raise_nofile_to(DESCRIPTORS).map_err(|errno| {
         Failure::start(format!("cannot raise the limit of open files: {errno}; see ulimit -Hn"))
     })?;
     log::start(mount.log_level, mount.log_format);

@@ -5,16 +5,35 @@ use std::io::{stderr, stdin, stdout};
 
 use gofer_vfs::{FileKind, Result};
 use rustix::fs::{CWD, Mode, OFlags};
+use rustix::process::{Resource, Rlimit};
 use rustix::thread::{CapabilitySet, CapabilitySets};
 
 use crate::{attr, call};
 
 /// The system calls of this module, but not those with which the standard library reads a file.
-pub const SYSCALLS: &[&str] = &["capget", "capset", "dup3", "openat", "setsid", "statx"];
+pub const SYSCALLS: &[&str] = &["capget", "capset", "dup3", "openat", "prlimit64", "setsid", "statx"];
 
 /// Whether this thread may give the kernel files to serve by itself (`CAP_SYS_ADMIN`).
 pub fn has_cap_sys_admin() -> bool {
     rustix::thread::capabilities(None).is_ok_and(|sets| sets.effective.contains(CapabilitySet::SYS_ADMIN))
+}
+
+/// Raises the number of descriptors this process may hold to `wanted`, or as near to that as its rights allow, and
+/// says what it is now. It is never lowered.
+///
+/// # Errors
+/// Those of `setrlimit(2)`.
+pub fn raise_nofile_to(wanted: u64) -> Result<u64> {
+    let now = rustix::process::getrlimit(Resource::Nofile);
+    let hard = now.maximum.unwrap_or(u64::MAX);
+    let set = |limit| {
+        rustix::process::setrlimit(Resource::Nofile, Rlimit { current: Some(limit), maximum: Some(limit) })
+    };
+    // Beyond the hard limit with CAP_SYS_RESOURCE only.
+    if wanted > hard && set(wanted).is_ok() {
+        return Ok(wanted);
+    }
+    crate::process::raise_nofile()
 }
 
 /// Puts a thread's capabilities back.
