@@ -3,14 +3,14 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 
-use fuser::{FileHandle, FopenFlags, INodeNo, ReplyDirectory, ReplyDirectoryPlus};
+use fuser::{FileHandle, INodeNo, ReplyDirectory, ReplyDirectoryPlus};
 use gofer_vfs::{AccessMode, Backend, Entry, EntryName, Errno, FileId, OpenFlags, Result};
 
 use crate::handles::Handle;
 use crate::inodes::Inode;
-use crate::{Cache, Served, attr};
+use crate::{Cache, Served, attr, unpoisoned};
 
 /// What a directory is listed with at first, counted as `Backend::readdir` does, and at most. The kernel does not
 /// say through fuser how much it takes; what it took tells.
@@ -19,25 +19,54 @@ const BUDGET_MAX: usize = 64 * 1024;
 /// What an entry counts besides its name.
 const ENTRY_LEN: usize = 24;
 
+const DIRECTORY: OpenFlags = OpenFlags { directory: true, ..OpenFlags::new(AccessMode::Read) };
+
 /// Takes an entry of a directory; `false` says that there is no more room.
 type Add<'a, B> = dyn FnMut(&Arc<Inode<B>>, Entry<'_>) -> Result<bool> + 'a;
 
+/// What stands for a directory that the kernel did not ask to be opened.
+const UNOPENED: FileHandle = FileHandle(0);
+
 impl<B: Backend> Served<B> {
-    pub(crate) fn opendir(&self, nodeid: INodeNo) -> Result<(FileHandle, FopenFlags)> {
+    /// Opens a directory. Where the kernel keeps what is listed, `ENOSYS` tells it not to ask any more: to open what
+    /// it knows by heart would be most of the work of programs that look through a tree.
+    pub(crate) fn opendir(&self, nodeid: INodeNo) -> Result<FileHandle> {
+        if self.options.cache == Cache::Exclusive {
+            return Err(Errno::ENOSYS);
+        }
         let inode = self.inodes.named(nodeid)?;
-        let flags = OpenFlags { directory: true, ..OpenFlags::new(AccessMode::Read) };
-        let file = self.backend.open(&inode.node, flags)?;
-        let budget = AtomicUsize::new(BUDGET);
-        let file = self.handles.add(Handle { inode, file, writes: false, backing: None, budget });
-        let told = match self.options.cache {
-            Cache::Exclusive => FopenFlags::FOPEN_KEEP_CACHE | FopenFlags::FOPEN_CACHE_DIR,
-            Cache::None | Cache::Revalidate => FopenFlags::empty(),
-        };
-        Ok((file, told))
+        let file = self.backend.open(&inode.node, DIRECTORY)?;
+        Ok(self.handles.add(Handle { inode, file, writes: false, backing: None }))
     }
 
-    pub(crate) fn readdir(&self, file: FileHandle, from: u64, reply: &mut ReplyDirectory) -> Result<()> {
-        self.list(file, from, &mut |dir, entry| {
+    /// A directory that the kernel did not ask to be opened, opened: once for as long as it is known, for the
+    /// positions in a listing belong to the file.
+    fn unopened(&self, inode: &Inode<B>) -> Result<Arc<B::File>> {
+        let mut listing = unpoisoned(inode.listing.lock());
+        if let Some(file) = &*listing {
+            return Ok(file.clone());
+        }
+        let file = Arc::new(self.backend.open(&inode.node, DIRECTORY)?);
+        *listing = Some(file.clone());
+        Ok(file)
+    }
+
+    pub(crate) fn fsyncdir(&self, nodeid: INodeNo, file: FileHandle, data_only: bool) -> Result<()> {
+        if file == UNOPENED {
+            let opened = self.unopened(&*self.inodes.named(nodeid)?)?;
+            return self.backend.fsync(&opened, data_only);
+        }
+        self.fsync(file, data_only)
+    }
+
+    pub(crate) fn readdir(
+        &self,
+        nodeid: INodeNo,
+        file: FileHandle,
+        from: u64,
+        reply: &mut ReplyDirectory,
+    ) -> Result<()> {
+        self.list(nodeid, file, from, &mut |dir, entry| {
             let number = self.listed(dir, entry.name, entry.id)?;
             let name = OsStr::from_bytes(entry.name.as_bytes());
             Ok(!reply.add(INodeNo(number), entry.cookie, attr::file_type(entry.kind), name))
@@ -47,13 +76,14 @@ impl<B: Backend> Served<B> {
     /// Entries with the attributes of their files, each of which is one lookup.
     pub(crate) fn readdirplus(
         &self,
+        nodeid: INodeNo,
         file: FileHandle,
         from: u64,
         reply: &mut ReplyDirectoryPlus,
     ) -> Result<()> {
         let validity = self.options.cache.validity();
         let generation = fuser::Generation(0);
-        self.list(file, from, &mut |dir, entry| {
+        self.list(nodeid, file, from, &mut |dir, entry| {
             let name = OsStr::from_bytes(entry.name.as_bytes());
             let EntryName::Child(child) = entry.name else {
                 let number = self.listed(dir, entry.name, entry.id)?;
@@ -98,27 +128,34 @@ impl<B: Backend> Served<B> {
     }
 
     /// Lists a directory until `add` has no more room.
-    fn list(&self, file: FileHandle, from: u64, add: &mut Add<'_, B>) -> Result<()> {
-        let handle = self.handles.named(file)?;
-        let budget = handle.budget.load(Ordering::Relaxed);
+    fn list(&self, nodeid: INodeNo, file: FileHandle, from: u64, add: &mut Add<'_, B>) -> Result<()> {
+        let inode = self.inodes.named(nodeid)?;
+        let (unopened, handle);
+        let file = if file == UNOPENED {
+            unopened = self.unopened(&inode)?;
+            &*unopened
+        } else {
+            handle = self.handles.named(file)?;
+            &handle.file
+        };
+        let budget = inode.budget.load(Ordering::Relaxed).clamp(BUDGET, BUDGET_MAX);
         let (mut taken, mut is_full, mut failed) = (0usize, false, None);
-        let listed =
-            self.backend.readdir(&handle.file, from, budget, &mut |entry| match add(&handle.inode, entry) {
-                Ok(true) => {
-                    taken += ENTRY_LEN + entry.name.as_bytes().len();
-                    true
-                }
-                Ok(false) => {
-                    is_full = true;
-                    false
-                }
-                Err(error) => {
-                    failed = Some(error);
-                    false
-                }
-            });
+        let listed = self.backend.readdir(file, from, budget, &mut |entry| match add(&inode, entry) {
+            Ok(true) => {
+                taken += ENTRY_LEN + entry.name.as_bytes().len();
+                true
+            }
+            Ok(false) => {
+                is_full = true;
+                false
+            }
+            Err(error) => {
+                failed = Some(error);
+                false
+            }
+        });
         let next = if is_full { taken } else { budget.saturating_mul(2) };
-        handle.budget.store(next.clamp(BUDGET, BUDGET_MAX), Ordering::Relaxed);
+        inode.budget.store(next, Ordering::Relaxed);
         match (listed, failed) {
             // The entries that were taken are an answer; the error will come again.
             _ if taken > 0 => Ok(()),

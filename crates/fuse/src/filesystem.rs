@@ -12,10 +12,10 @@ use std::sync::mpsc::Sender;
 use std::time::SystemTime;
 
 use fuser::{
-    BsdFileFlags, FileHandle, Filesystem, Generation, INodeNo, InitFlags, KernelConfig, LockOwner, OpenFlags,
-    RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty,
-    ReplyEntry, ReplyLock, ReplyLseek, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow,
-    WriteFlags,
+    BsdFileFlags, FileHandle, Filesystem, FopenFlags, Generation, INodeNo, InitFlags, KernelConfig,
+    LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyDirectoryPlus,
+    ReplyEmpty, ReplyEntry, ReplyLock, ReplyLseek, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr, Request,
+    TimeOrNow, WriteFlags,
 };
 use gofer_vfs::{Backend, Errno, LockKind, Result, Unlink};
 
@@ -346,22 +346,22 @@ impl<B: Backend> Filesystem for Front<B> {
     // dir
 
     fn opendir(&self, _: &Request, nodeid: INodeNo, _: OpenFlags, reply: ReplyOpen) {
-        answer!(self, reply, self.served.opendir(nodeid), (file, flags) => reply.opened(file, flags));
+        answer!(self, reply, self.served.opendir(nodeid), file => reply.opened(file, FopenFlags::empty()));
     }
 
-    fn readdir(&self, _: &Request, _: INodeNo, file: FileHandle, from: u64, mut reply: ReplyDirectory) {
-        answer!(self, reply, self.served.readdir(file, from, &mut reply), () => reply.ok());
+    fn readdir(&self, _: &Request, nodeid: INodeNo, file: FileHandle, from: u64, mut reply: ReplyDirectory) {
+        answer!(self, reply, self.served.readdir(nodeid, file, from, &mut reply), () => reply.ok());
     }
 
     fn readdirplus(
         &self,
         _: &Request,
-        _: INodeNo,
+        nodeid: INodeNo,
         file: FileHandle,
         from: u64,
         mut reply: ReplyDirectoryPlus,
     ) {
-        answer!(self, reply, self.served.readdirplus(file, from, &mut reply), () => reply.ok());
+        answer!(self, reply, self.served.readdirplus(nodeid, file, from, &mut reply), () => reply.ok());
     }
 
     fn releasedir(&self, _: &Request, _: INodeNo, file: FileHandle, _: OpenFlags, reply: ReplyEmpty) {
@@ -369,8 +369,8 @@ impl<B: Backend> Filesystem for Front<B> {
         reply.ok();
     }
 
-    fn fsyncdir(&self, _: &Request, _: INodeNo, file: FileHandle, data_only: bool, reply: ReplyEmpty) {
-        self.empty(reply, self.served.fsync(file, data_only));
+    fn fsyncdir(&self, _: &Request, nodeid: INodeNo, file: FileHandle, data_only: bool, reply: ReplyEmpty) {
+        self.empty(reply, self.served.fsyncdir(nodeid, file, data_only));
     }
 
     // xattr

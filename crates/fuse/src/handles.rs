@@ -1,7 +1,6 @@
 //! The files and directories that the kernel has open.
 
 use std::collections::HashMap;
-use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, RwLock};
 
 use fuser::{BackingId, FileHandle};
@@ -18,11 +17,9 @@ pub(crate) struct Handle<B: Backend> {
     pub(crate) writes: bool,
     /// The kernel reads and writes it by itself, and needs this as long.
     pub(crate) backing: Option<Arc<BackingId>>,
-    /// Bytes that the kernel takes of a directory at once, as far as is known.
-    pub(crate) budget: AtomicUsize,
 }
 
-/// The open ones, each under a number that was never used before.
+/// The open ones, each under a number that was never used before and is not 0.
 pub(crate) struct Handles<B: Backend>(RwLock<Table<B>>);
 
 struct Table<B: Backend> {

@@ -1,7 +1,7 @@
 //! What the kernel knows: inodes, their numbers, and how often it looked each of them up.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use fuser::INodeNo;
@@ -25,6 +25,10 @@ pub(crate) struct Inode<B: Backend> {
     pub(crate) io: Mutex<Io>,
     /// Who holds byte-range locks in it.
     pub(crate) owners: Mutex<Owners<B>>,
+    /// The directory, opened, where the kernel does not ask for that.
+    pub(crate) listing: Mutex<Option<Arc<B::File>>>,
+    /// Bytes that the kernel takes of the directory at once, as far as is known.
+    pub(crate) budget: AtomicUsize,
     /// The group that new files in a directory inherit, behind a bit that says whether they do.
     heritage: AtomicU64,
 }
@@ -48,6 +52,8 @@ impl<B: Backend> Inode<B> {
             found: Mutex::new(found),
             io: Mutex::default(),
             owners: Mutex::default(),
+            listing: Mutex::new(None),
+            budget: AtomicUsize::new(0),
             heritage: AtomicU64::new(0),
         };
         inode.saw(attr);

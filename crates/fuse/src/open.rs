@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 
 use fuser::{BackingId, FileAttr, FileHandle, FopenFlags, INodeNo};
 use gofer_sys::task::without_fsetid;
@@ -172,13 +172,7 @@ impl<B: Backend> Served<B> {
         // Closing a file that was only read tells nobody anything, where locks are the kernel's own.
         let silent = !flags.access.writes() && self.options.cache == Cache::Exclusive;
         let told = if silent { told | FopenFlags::FOPEN_NOFLUSH } else { told };
-        let handle = Handle {
-            inode,
-            file,
-            writes: flags.access.writes(),
-            backing: backing.clone(),
-            budget: AtomicUsize::new(0),
-        };
+        let handle = Handle { inode, file, writes: flags.access.writes(), backing: backing.clone() };
         Opened { file: self.handles.add(handle), flags: told, backing }
     }
 
