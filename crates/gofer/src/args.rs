@@ -33,6 +33,9 @@ pub(crate) enum Command {
     /// Measure a 9P server, beside others and beside what the machine allows.
     #[command(after_help = EXIT_CODES, after_long_help = format!("{BENCH_NOTES}\n\n{EXIT_CODES}"))]
     Bench(Box<Bench>),
+    /// Mount a directory, or rather what a client may see of it.
+    #[command(after_help = EXIT_CODES, after_long_help = format!("{MOUNT_NOTES}\n\n{EXIT_CODES}"))]
+    Mount(Box<Mount>),
     /// Print the completions of a shell.
     Completions {
         /// The shell.
@@ -124,6 +127,82 @@ pub(crate) struct Bench {
     /// Draw the rates into this file, too.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) svg: Option<PathBuf>,
+}
+
+/// What is said below the options of `gofer mount`.
+const MOUNT_NOTES: &str = "\
+Permissions are checked by the kernel with the owners, modes and access control lists of the directory's files. \
+Only the user who mounts may use the mount, unless --allow-other is given (an ordinary user needs user_allow_other \
+in /etc/fuse.conf for it). Set-id programs and devices have no effect on it.
+
+Ordinary users mount by fusermount3, of Debian's package fuse3. For root the kernel reads and writes regular files \
+by itself, without asking this program (Linux 6.9 and later).
+
+TERM and INT unmount. Programs that still use the mount go on, until the last has closed its files or a second \
+signal comes.";
+
+/// The options of `gofer mount`.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Mount {
+    /// Directory to mount, read-only unless :rw; options are rw, ro and devices.
+    #[arg(value_name = "DIR[:OPTION,..]", value_hint = ValueHint::AnyPath)]
+    pub(crate) source: OsString,
+
+    /// Where to mount it: an empty directory.
+    #[arg(value_name = "MOUNTPOINT", value_hint = ValueHint::DirPath)]
+    pub(crate) at: PathBuf,
+
+    /// What the kernel may remember.
+    #[arg(long, value_name = "POLICY", default_value = "revalidate")]
+    pub(crate) cache: Cache,
+
+    /// Let other users use it, too.
+    #[arg(long)]
+    pub(crate) allow_other: bool,
+
+    /// Extended attributes that programs reach.
+    #[arg(long, value_name = "POLICY", default_value = "user")]
+    pub(crate) xattr: Xattr,
+
+    /// Answer every read and write here, instead of handing files to the kernel.
+    #[arg(long)]
+    pub(crate) no_passthrough: bool,
+
+    /// Requests to answer at the same time.
+    #[arg(long, value_name = "N", default_value = "8")]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(crate) threads: u16,
+
+    /// Return when it is mounted, and go on in the background. The log is lost, unless it goes to a file.
+    #[arg(long)]
+    pub(crate) daemon: bool,
+
+    /// Once it is mounted, write one line with the mount point to descriptor N and close it.
+    #[arg(long, value_name = "N")]
+    pub(crate) ready_fd: Option<u32>,
+
+    /// What is logged.
+    #[arg(long, value_name = "LEVEL", default_value = "info")]
+    pub(crate) log_level: LogLevel,
+
+    /// How it is logged, on standard error.
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) log_format: LogFormat,
+
+    /// This is the background: say "ready" on standard output, then leave the terminal.
+    #[arg(long, hide = true)]
+    pub(crate) background: bool,
+}
+
+/// What the kernel may remember of a mount.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Cache {
+    /// Nothing: what others change is seen at once.
+    None,
+    /// Names and attributes for a second; content unless it changed.
+    Revalidate,
+    /// Everything: nobody else changes the directory meanwhile.
+    Exclusive,
 }
 
 /// A time that is neither too short for a slice nor forgotten.

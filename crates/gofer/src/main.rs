@@ -8,6 +8,7 @@ mod config;
 mod export;
 mod generate;
 mod log;
+mod mount;
 mod report;
 mod serve;
 mod signals;
@@ -36,6 +37,7 @@ fn run(args: Args) -> Result<(), Failure> {
         Command::Serve(settings) => serve::run(*settings),
         Command::Client(command) => client::run(&command),
         Command::Bench(bench) => bench::run(&bench),
+        Command::Mount(mount) => mount::run(&mount),
         Command::Completions { shell } => generate::completions(shell),
         Command::Man { dir } => generate::man(dir.as_deref()),
     }

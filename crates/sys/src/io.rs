@@ -1,15 +1,26 @@
 //! Reading, writing, and the space that files take.
 
-use std::os::fd::{BorrowedFd, IntoRawFd};
+use std::os::fd::{AsFd, BorrowedFd, IntoRawFd};
 
 use gofer_vfs::{AccessMode, Allocate, AllocateKind, Errno, Result, Sink, Source};
-use rustix::fs::{FallocateFlags, OFlags};
+use rustix::fs::{FallocateFlags, OFlags, SeekFrom};
 
 use crate::{call, errno, last_errno};
 
 /// The system calls of this module.
-pub const SYSCALLS: &[&str] =
-    &["capget", "close", "fallocate", "fcntl", "fdatasync", "fsync", "pread64", "pwrite64", "read", "write"];
+pub const SYSCALLS: &[&str] = &[
+    "capget",
+    "close",
+    "fallocate",
+    "fcntl",
+    "fdatasync",
+    "fsync",
+    "lseek",
+    "pread64",
+    "pwrite64",
+    "read",
+    "write",
+];
 
 /// Bytes moved at once between a FIFO and a front-end.
 const CHUNK: usize = 4096;
@@ -169,6 +180,27 @@ pub fn access(file: BorrowedFd<'_>) -> Result<AccessMode> {
 pub fn set_append(file: BorrowedFd<'_>) -> Result<()> {
     let flags = rustix::fs::fcntl_getfl(file).map_err(errno)?;
     rustix::fs::fcntl_setfl(file, flags | OFlags::APPEND).map_err(errno)
+}
+
+/// What to look for in a file with holes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seek {
+    /// Bytes.
+    Data,
+    /// A hole; the end of the file is one.
+    Hole,
+}
+
+/// Where the next data or hole at or behind `offset` begins. Moves the position of the description.
+///
+/// # Errors
+/// Those of `lseek(2)`: `ENXIO` behind the end of the file.
+pub fn seek(file: &impl AsFd, what: Seek, offset: u64) -> Result<u64> {
+    let from = match what {
+        Seek::Data => SeekFrom::Data(offset),
+        Seek::Hole => SeekFrom::Hole(offset),
+    };
+    call(|| rustix::fs::seek(file, from))
 }
 
 /// Whether this thread's writes leave set-id bits in place (`CAP_FSETID`). Without it the kernel clears them.

@@ -15,6 +15,7 @@
 //! | [`sink`] | [`Sink`] and [`Source`]: who owns the bytes of a read or a write |
 //! | [`backend`] | [`Backend`] itself |
 //! | [`readonly`] | [`ReadOnly`], and [`Access`] which is read-only or not |
+//! | [`numbers`] | [`Numbers`], which file is which in 64 bits |
 //! | [`ranges`] | [`Ranges`], byte-range locks as they are kept |
 //! | [`memory`] | [`MemFs`], the smallest backend |
 
@@ -25,6 +26,7 @@ pub mod flags;
 pub mod id;
 pub mod memory;
 pub mod name;
+pub mod numbers;
 pub mod ranges;
 pub mod readonly;
 pub mod sink;
@@ -40,6 +42,7 @@ pub use flags::{
 pub use id::{Gid, IdMap, Owner, PeerGid, PeerUid, Uid};
 pub use memory::MemFs;
 pub use name::{Name, NameBuf};
+pub use numbers::Numbers;
 pub use ranges::Ranges;
 pub use readonly::{Access, ReadOnly};
 pub use sink::{Sink, Source};

@@ -1,0 +1,173 @@
+//! `gofer mount`: from a directory, by its backend, to a mount point, and back.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+use gofer_fuse::{Cache, Options};
+use gofer_localfs::LocalFs;
+use gofer_sys::{process, task};
+use gofer_vfs::{Access, Backend, IdMap, ReadOnly, XattrPolicy};
+
+use crate::args::{self, Mount};
+use crate::export::Export;
+use crate::report::{self, Failure};
+use crate::{log, signals};
+
+/// Descriptors that are enough for any tree: each file the kernel knows is one. The kernel has no more by default.
+const DESCRIPTORS: u64 = 1 << 20;
+
+/// What the process in the background says when the mount is there.
+const READY: &str = "ready";
+
+/// Mounts what was asked for and serves it until it is unmounted.
+pub(crate) fn run(mount: &Mount) -> Result<(), Failure> {
+    let ready = mount.ready_fd.map(ready).transpose()?;
+    if mount.daemon {
+        return daemon(mount, ready);
+    }
+    let nofile = task::raise_nofile_to(DESCRIPTORS).map_err(|errno| {
+        Failure::start(format!("cannot raise the limit of open files: {errno}; see ulimit -Hn"))
+    })?;
+    log::start(mount.log_level, mount.log_format);
+    process::clear_umask();
+    let export = Export::parse(&mount.source)?;
+    let options = options(mount, &export, nofile);
+    serve(local(&export, &mount.at)?, mount, &options, ready)
+}
+
+/// The directory, as a backend.
+fn local(export: &Export, at: &Path) -> Result<Access<LocalFs>, Failure> {
+    let cannot = |why: &str| Failure::start(format!("cannot mount {:?}: {why}", export.path));
+    let real = export.path.canonicalize().map_err(|error| {
+        cannot(&format!(
+            "{}; check the path (options behind the last ':' are rw, ro and devices)",
+            report::errno(&error)
+        ))
+    })?;
+    // Serving the mount point would be asking oneself, and waiting for the answer.
+    if at.canonicalize().is_ok_and(|at| at.starts_with(&real)) {
+        return Err(cannot("the mount point is inside it; mount it elsewhere"));
+    }
+    let tree = LocalFs::open(&export.path)
+        .map_err(|errno| cannot(&format!("{errno}; run this as a user who can reach it")))?;
+    Ok(if export.writable { Access::ReadWrite(tree) } else { Access::ReadOnly(ReadOnly(tree)) })
+}
+
+fn options(mount: &Mount, export: &Export, nofile: u64) -> Options {
+    let (user, group) = process::user();
+    Options {
+        source: export.path.display().to_string(),
+        cache: match mount.cache {
+            args::Cache::None => Cache::None,
+            args::Cache::Revalidate => Cache::Revalidate,
+            args::Cache::Exclusive => Cache::Exclusive,
+        },
+        read_only: !export.writable,
+        others: mount.allow_other,
+        xattr: match mount.xattr {
+            args::Xattr::None => XattrPolicy::None,
+            args::Xattr::Verity => XattrPolicy::Verity,
+            args::Xattr::User => XattrPolicy::User,
+            args::Xattr::All => XattrPolicy::All,
+        },
+        ids: if process::has_cap_chown() { IdMap::Identity } else { IdMap::Squash(user, group) },
+        devices: export.devices,
+        passthrough: !mount.no_passthrough,
+        threads: usize::from(mount.threads),
+        // Each is a descriptor. The rest are for files that are open.
+        known: usize::try_from(nofile / 4 * 3).unwrap_or(usize::MAX).min(Options::default().known),
+    }
+}
+
+/// Mounts any backend, and waits for the end.
+fn serve<B: Backend>(
+    backend: B,
+    mount: &Mount,
+    options: &Options,
+    ready: Option<File>,
+) -> Result<(), Failure> {
+    let mounted = Arc::new(gofer_fuse::mount(backend, &mount.at, options).map_err(Failure::start)?);
+    let unmount = {
+        let mounted = mounted.clone();
+        move || match mounted.unmount() {
+            Ok(false) => {}
+            Ok(true) => tracing::info!(
+                "{:?} is unmounted but still used; a second signal ends its users' files at once",
+                mounted.at()
+            ),
+            Err(error) => tracing::error!("{error}"),
+        }
+    };
+    signals::watch(unmount).map_err(|error| {
+        Failure::start(format!("cannot take signals: {}; try again", report::errno(&error)))
+    })?;
+    tracing::info!("{} is mounted at {:?}", options.source, mounted.at());
+    if let Some(ready) = ready {
+        tell(ready, mounted.at())?;
+    }
+    if mount.background {
+        report::print(format!("{READY}\n").as_bytes())?;
+        task::detach()
+            .map_err(|errno| Failure::running(format!("cannot leave the terminal: {errno}; try again")))?;
+    }
+    mounted.wait();
+    tracing::info!("{:?} is unmounted", mounted.at());
+    Ok(())
+}
+
+fn ready(number: u32) -> Result<File, Failure> {
+    let refused = |errno| {
+        format!("--ready-fd {number}: {errno}; the process that mounts must be started with that descriptor")
+    };
+    process::inherited(number).map(File::from).map_err(|errno| Failure::start(refused(errno)))
+}
+
+/// Writes the line that somebody waits for.
+fn tell(mut ready: File, at: &Path) -> Result<(), Failure> {
+    ready.write_all(format!("{}\n", at.display()).as_bytes()).map_err(|error| {
+        let errno = report::errno(&error);
+        Failure::start(format!("--ready-fd: cannot write to it: {errno}; keep its other end open"))
+    })
+}
+
+/// Starts this program again, in the background, and returns when that has mounted.
+fn daemon(mount: &Mount, ready: Option<File>) -> Result<(), Failure> {
+    let failed = |error: std::io::Error| {
+        Failure::start(format!("cannot start the background process: {}; try again", report::errno(&error)))
+    };
+    let words = std::env::args_os().skip(1).filter(|word| word != "--daemon");
+    let mut given = Vec::new();
+    let mut is_number = false;
+    for word in words {
+        // The descriptor stays with this process, which tells when the other is ready.
+        let text = word.to_string_lossy();
+        if std::mem::take(&mut is_number) || text.starts_with("--ready-fd=") {
+            continue;
+        }
+        is_number = text == "--ready-fd";
+        if !is_number {
+            given.push(word);
+        }
+    }
+    let mut child = Command::new(std::env::current_exe().map_err(failed)?)
+        .arg(given.remove(0))
+        .arg("--background")
+        .args(given)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .map_err(failed)?;
+    let mut line = String::new();
+    let said =
+        child.stdout.take().map(BufReader::new).is_some_and(|mut said| said.read_line(&mut line).is_ok());
+    if said && line.trim_end() == READY {
+        let at = mount.at.canonicalize().unwrap_or_else(|_| mount.at.clone());
+        return ready.map_or(Ok(()), |ready| tell(ready, &at));
+    }
+    // It has said why, and its code is ours.
+    let status = child.wait().map_err(failed)?;
+    std::process::exit(status.code().unwrap_or(1));
+}
