@@ -8,6 +8,7 @@ mod export;
 mod generate;
 mod log;
 mod report;
+mod sandbox;
 mod serve;
 mod signals;
 
