@@ -18,13 +18,18 @@ use crate::record::Record;
 use crate::sample;
 
 /// What is served.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub enum Ground {
     /// A tree in memory.
     Memory,
     /// A temporary directory of the host.
     Host,
+    /// The same, served by another process.
+    Process(Launch),
 }
+
+/// Starts a process that serves directories, each under its name, and accepts connections.
+pub type Launch = fn(&[(&'static str, &Path)], Setup) -> Box<dyn Serving>;
 
 /// What it is served over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,6 +100,14 @@ impl Site {
         let serving: Box<dyn Serving> = match ground {
             Ground::Memory => Box::new(Served::start(|| MemFs::new(1 << 30), transport, setup)),
             Ground::Host => Box::new(Served::start(|| host(&mut dirs), transport, setup)),
+            Ground::Process(launch) => {
+                let names = if setup.exports.is_empty() { &[""][..] } else { setup.exports };
+                for _ in names {
+                    sample::lay(&host(&mut dirs)).expect("a sample");
+                }
+                let named: Vec<_> = names.iter().copied().zip(dirs.iter().map(TempDir::path)).collect();
+                launch(&named, setup)
+            }
         };
         let host = dirs.first().map(|dir| dir.path().to_owned());
         Self { ground, transport, dialect, record: Arc::default(), serving, host, _dirs: dirs }
@@ -149,9 +162,9 @@ impl Site {
         self.host.as_deref()
     }
 
-    /// What is served.
-    pub fn ground(&self) -> Ground {
-        self.ground
+    /// Whether the server is a part of this process.
+    pub fn is_here(&self) -> bool {
+        !matches!(self.ground, Ground::Process(_))
     }
 
     /// What the client speaks.
@@ -181,12 +194,12 @@ impl Site {
 
     /// Whether the server may do everything: there are no permissions in memory.
     pub fn is_root(&self) -> bool {
-        self.ground == Ground::Memory || user().0 == Uid(0)
+        matches!(self.ground, Ground::Memory) || user().0 == Uid(0)
     }
 
     /// Whether the server may give files away.
     pub fn may_chown(&self) -> bool {
-        self.ground == Ground::Memory || has_cap_chown()
+        matches!(self.ground, Ground::Memory) || has_cap_chown()
     }
 
     /// Stops serving; how many connections had to be cut off.
@@ -203,9 +216,15 @@ impl Drop for Site {
     }
 }
 
-/// A server whose backend is forgotten.
-trait Serving: Send + Sync {
+/// A server, wherever it is.
+pub trait Serving: Send + Sync {
+    /// A connection that has not said anything. One that the server refuses ends at once.
+    ///
+    /// # Errors
+    /// Those of connecting.
     fn connect(&self) -> Result<Client, Errno>;
+
+    /// Stops serving; how many connections had to be cut off after `grace`.
     fn drain(&self, grace: Duration) -> usize;
 }
 

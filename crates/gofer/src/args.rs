@@ -96,6 +96,10 @@ pub(crate) struct Bench {
     #[arg(long, value_name = "ADDR[,OPTION=VALUE..]")]
     pub(crate) vs: Vec<Place>,
 
+    /// Compare with a server of our own that gives up nothing (--sandbox none), too.
+    #[arg(long)]
+    pub(crate) vs_unsealed: bool,
+
     /// What to attach at servers whose address does not say it.
     #[arg(long, value_name = "NAME", default_value = "/")]
     pub(crate) aname: String,

@@ -161,9 +161,14 @@ pub const SYSCALLS: &[Call] = &[syscall!(seccomp).with(Need::Start), syscall!(pr
 /// `AT_FDCWD` and all other numbers that are no descriptor have this bit.
 const NO_DESCRIPTOR: u32 = 1 << 31;
 
-/// Lets this thread, and all that it starts, make the calls in `list` only, for good. `PR_SET_NO_NEW_PRIVS` is set.
-///
-/// `clone3(2)`, whose flags a filter cannot see, fails with `ENOSYS`, upon which the C library uses `clone(2)`.
+/// Calls that fail with `ENOSYS`, as on a kernel that does not have them, for the C library makes them and does
+/// without: `clone3(2)`, whose flags a filter cannot see, so that it uses `clone(2)`; and opening by path, to look for
+/// the number of processors and how memory is committed.
+pub const ABSENT: &[Call] =
+    &[syscall!(clone3), syscall!(openat).only(&[Arg(0, Is::Equal(libc::AT_FDCWD.cast_unsigned()))])];
+
+/// Lets this thread, and all that it starts, make the calls in `list` only, for good; [`ABSENT`] ones fail.
+/// `PR_SET_NO_NEW_PRIVS` is set.
 ///
 /// # Errors
 /// `ENOSYS` when the kernel has no filters, `EINVAL` on an architecture without a list.
@@ -176,28 +181,32 @@ pub fn install<'a>(
         Violation::Kill => SeccompAction::KillProcess,
         Violation::Errno => SeccompAction::Errno(libc::EPERM.cast_unsigned()),
     };
-    let mut rules: BTreeMap<i64, Vec<SeccompRule>> = BTreeMap::new();
-    let mut whole = vec![number::clone3];
+    // Of two filters the stricter answer counts. The second must be the one that forbids to install any.
+    let absent = SeccompAction::Errno(libc::ENOSYS.cast_unsigned());
+    apply(rules(ABSENT, procfd)?, SeccompAction::Allow, absent)?;
+    apply(rules(list.into_iter().chain(ABSENT), procfd)?, refuse, SeccompAction::Allow)
+}
+
+type Rules = BTreeMap<i64, Vec<SeccompRule>>;
+
+fn rules<'a>(list: impl IntoIterator<Item = &'a Call>, procfd: &ProcFd) -> Result<Rules> {
+    let (mut rules, mut whole) = (Rules::new(), Vec::new());
     for call in list {
         match call.when {
             [] => whole.push(call.number),
             when => {
-                let conditions =
-                    when.iter().map(|arg| condition(*arg, procfd)).collect::<Result<Vec<_>>>()?;
-                let rule = SeccompRule::new(conditions.into_iter().flatten().collect());
-                rules.entry(call.number).or_default().push(rule.map_err(|_| Errno::EINVAL)?);
+                let conditions = when.iter().map(|arg| condition(*arg, procfd)).collect::<Result<_>>()?;
+                let rule = SeccompRule::new(conditions).map_err(|_| Errno::EINVAL)?;
+                rules.entry(call.number).or_default().push(rule);
             }
         }
     }
     // No rule means any arguments.
     rules.extend(whole.into_iter().map(|number| (number, Vec::new())));
-    // Of two filters the stricter answer counts. The second must be the one that forbids to install any.
-    let absent = SeccompAction::Errno(libc::ENOSYS.cast_unsigned());
-    apply(BTreeMap::from([(number::clone3, Vec::new())]), SeccompAction::Allow, absent)?;
-    apply(rules, refuse, SeccompAction::Allow)
+    Ok(rules)
 }
 
-fn condition(Arg(at, is): Arg, procfd: &ProcFd) -> Result<Vec<SeccompCondition>> {
+fn condition(Arg(at, is): Arg, procfd: &ProcFd) -> Result<SeccompCondition> {
     use SeccompCmpOp::{Eq, MaskedEq};
     let own = |number: i64| u64::try_from(number).map_err(|_| Errno::EINVAL);
     let (length, op, value) = match is {
@@ -208,10 +217,10 @@ fn condition(Arg(at, is): Arg, procfd: &ProcFd) -> Result<Vec<SeccompCondition>>
         Is::ThisProcess => (SeccompCmpArgLen::Dword, Eq, std::process::id().into()),
         Is::Null => (SeccompCmpArgLen::Qword, Eq, 0),
     };
-    Ok(vec![SeccompCondition::new(at, length, op, value).map_err(|_| Errno::EINVAL)?])
+    SeccompCondition::new(at, length, op, value).map_err(|_| Errno::EINVAL)
 }
 
-fn apply(rules: BTreeMap<i64, Vec<SeccompRule>>, other: SeccompAction, matched: SeccompAction) -> Result<()> {
+fn apply(rules: Rules, other: SeccompAction, matched: SeccompAction) -> Result<()> {
     let arch: TargetArch = std::env::consts::ARCH.try_into().map_err(|_| Errno::EINVAL)?;
     let filter = SeccompFilter::new(rules, other, matched, arch).map_err(|_| Errno::EINVAL)?;
     let program: seccompiler::BpfProgram = filter.try_into().map_err(|_| Errno::EINVAL)?;
