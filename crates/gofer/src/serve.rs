@@ -268,3 +268,18 @@ fn no_thread(errno: Errno) -> Failure {
         "cannot start a thread: {errno}; raise the limit on processes of this user (ulimit -u)"
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Together with what `gofer_jail::Sealed` shows: whoever serves is sealed, or said aloud that nothing is to be
+    /// given up.
+    #[test]
+    fn serving_asks_for_the_proof() {
+        type Trees = Arc<Server<Access<LocalFs>>>;
+        type Serve =
+            fn(&Sealed, &Trees, Vec<Door>, Duration, &Sender<Event>, &Receiver<Event>) -> Result<(), Failure>;
+        let _: Serve = serve;
+    }
+}

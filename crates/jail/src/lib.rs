@@ -138,6 +138,26 @@ pub struct Plan {
 }
 
 /// The proof that the process has given up what was asked for, and what it has kept to serve.
+///
+/// Only [`Plan::enter`] makes one. It can be neither written down nor copied:
+///
+/// ```compile_fail,E0063
+/// let sealed = gofer_jail::Sealed {};
+/// ```
+///
+/// ```compile_fail,E0277
+/// fn any<T: Default>() -> T {
+///     T::default()
+/// }
+/// let sealed: gofer_jail::Sealed = any();
+/// ```
+///
+/// and so what asks for one cannot be called without having given up the rest:
+///
+/// ```compile_fail,E0061
+/// fn serve(_sealed: &gofer_jail::Sealed) {}
+/// serve();
+/// ```
 #[derive(Debug)]
 pub struct Sealed {
     procfd: ProcFd,

@@ -10,6 +10,8 @@
 //! is Linux 5.10; what a newer one has is found out once, by [`ProcFd::open`](open::ProcFd::open).
 
 pub mod alloc;
+#[cfg(feature = "attempts")]
+pub mod attempt;
 pub mod attr;
 pub mod capability;
 pub mod dir;

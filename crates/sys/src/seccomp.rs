@@ -9,7 +9,8 @@ use std::os::fd::{AsFd, AsRawFd};
 
 use gofer_vfs::{Errno, Result};
 use seccompiler::{
-    SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule, TargetArch,
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
+    TargetArch,
 };
 
 use crate::open::ProcFd;
@@ -220,10 +221,21 @@ fn condition(Arg(at, is): Arg, procfd: &ProcFd) -> Result<SeccompCondition> {
     SeccompCondition::new(at, length, op, value).map_err(|_| Errno::EINVAL)
 }
 
-fn apply(rules: Rules, other: SeccompAction, matched: SeccompAction) -> Result<()> {
+/// Installs the rules, looked at in this order: first the calls that are made most and have rules about their
+/// arguments. Those without are last, for the kernel remembers that they are allowed and does not look.
+fn apply(mut rules: Rules, other: SeccompAction, matched: SeccompAction) -> Result<()> {
     let arch: TargetArch = std::env::consts::ARCH.try_into().map_err(|_| Errno::EINVAL)?;
-    let filter = SeccompFilter::new(rules, other, matched, arch).map_err(|_| Errno::EINVAL)?;
-    let program: seccompiler::BpfProgram = filter.try_into().map_err(|_| Errno::EINVAL)?;
+    let often = [number::statx, number::openat].map(|number| rules.remove_entry(&number));
+    let (whole, some): (Rules, Rules) = rules.into_iter().partition(|(_, rules)| rules.is_empty());
+    let parts = often.into_iter().flatten().map(|entry| Rules::from([entry])).chain([some, whole]);
+    let mut program = BpfProgram::new();
+    for part in parts.filter(|part| !part.is_empty()) {
+        let filter = SeccompFilter::new(part, other.clone(), matched.clone(), arch);
+        let part: BpfProgram = filter.and_then(SeccompFilter::try_into).map_err(|_| Errno::EINVAL)?;
+        // The last instruction of a program answers for the calls that it has no rules for: the next part does.
+        program.pop();
+        program.extend(part);
+    }
     seccompiler::apply_filter(&program).map_err(|error| match error {
         seccompiler::Error::Prctl(error) | seccompiler::Error::Seccomp(error) => {
             Errno::from_host(error.raw_os_error().unwrap_or(0))
