@@ -33,7 +33,7 @@ pub struct Call {
 pub enum Need {
     /// Any server makes it.
     Always,
-    /// Only before the process gives up its rights, and by clients: never in a filter.
+    /// Only before the process gives up its rights, by clients, or by nobody yet: never in a filter.
     Start,
     /// Connections are accepted.
     Listen,
@@ -184,8 +184,8 @@ pub fn install<'a>(
     };
     // Of two filters the stricter answer counts. The second must be the one that forbids to install any.
     let absent = SeccompAction::Errno(libc::ENOSYS.cast_unsigned());
-    apply(rules(ABSENT, procfd)?, SeccompAction::Allow, absent)?;
-    apply(rules(list.into_iter().chain(ABSENT), procfd)?, refuse, SeccompAction::Allow)
+    apply(rules(ABSENT, procfd)?, &SeccompAction::Allow, &absent)?;
+    apply(rules(list.into_iter().chain(ABSENT), procfd)?, &refuse, &SeccompAction::Allow)
 }
 
 type Rules = BTreeMap<i64, Vec<SeccompRule>>;
@@ -223,7 +223,7 @@ fn condition(Arg(at, is): Arg, procfd: &ProcFd) -> Result<SeccompCondition> {
 
 /// Installs the rules, looked at in this order: first the calls that are made most and have rules about their
 /// arguments. Those without are last, for the kernel remembers that they are allowed and does not look.
-fn apply(mut rules: Rules, other: SeccompAction, matched: SeccompAction) -> Result<()> {
+fn apply(mut rules: Rules, other: &SeccompAction, matched: &SeccompAction) -> Result<()> {
     let arch: TargetArch = std::env::consts::ARCH.try_into().map_err(|_| Errno::EINVAL)?;
     let often = [number::statx, number::openat].map(|number| rules.remove_entry(&number));
     let (whole, some): (Rules, Rules) = rules.into_iter().partition(|(_, rules)| rules.is_empty());

@@ -17,6 +17,9 @@ use gofer_vfs::{Errno, IdMap, XattrPolicy};
 
 const GOFER: &str = env!("CARGO_BIN_EXE_gofer");
 
+/// Names a directory to which every system call of the servers is written, for `tests/calls`.
+const TRACE: &str = "TRACE_CALLS_TO";
+
 /// A sealed server; told to end when dropped.
 struct Sealed {
     child: Mutex<Option<Child>>,
@@ -63,10 +66,23 @@ fn words(trees: &[(&'static str, &Path)], setup: Setup) -> Vec<String> {
 fn launch(trees: &[(&'static str, &Path)], setup: Setup, sandbox: &str) -> Box<dyn Serving> {
     let dir = tempfile::tempdir().unwrap();
     let socket = dir.path().join("s");
-    let mut command = Command::new(GOFER);
+    let mut command = match std::env::var_os(TRACE) {
+        Some(dir) => {
+            let mut strace = Command::new("strace");
+            let file = tempfile::Builder::new().prefix("calls.").tempdir_in(dir).unwrap().keep().join("of");
+            strace.args(["-D", "-ff", "-qq", "-s0", "-o"]).arg(file).arg(GOFER);
+            strace
+        }
+        None => Command::new(GOFER),
+    };
     command.arg("serve").args(words(trees, setup)).args(["--sandbox", sandbox, "--log-level", "warn"]);
     command.arg("--listen").arg(format!("unix:{}", socket.display()));
-    command.env_clear().stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    command
+        .env_clear()
+        .env("PATH", "/usr/bin:/bin")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     // The banner is said when the process is sealed.
     let mut said = BufReader::new(child.stderr.as_mut().unwrap());
