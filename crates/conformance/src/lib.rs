@@ -40,7 +40,7 @@ use gofer_vfs::Errno;
 
 pub use client::{Client, ROOT};
 pub use record::Record;
-pub use site::{Dialect, Ground, Setup, Site, Transport};
+pub use site::{Dialect, Ground, Launch, Serving, Setup, Site, Transport};
 
 /// All families. The last is for read-only exports, the others for those that can be written.
 pub const FAMILIES: [Family; 12] = [

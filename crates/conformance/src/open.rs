@@ -181,7 +181,8 @@ fn flags_beyond_access_and_truncation(site: &Site) -> Checked {
 }
 
 fn what_is_to_be_on_disk_is(site: &Site) -> Checked {
-    let Some(host) = site.host() else { return Ok(()) };
+    // The descriptions of another process cannot be looked at.
+    let Some(host) = site.host().filter(|_| site.is_here()) else { return Ok(()) };
     let path = fs::canonicalize(host.join("file")).expect("a path");
     let mut c = site.client();
     for (flags, set) in [

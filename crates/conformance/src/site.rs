@@ -18,7 +18,7 @@ use crate::record::Record;
 use crate::sample;
 
 /// What is served.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub enum Ground {
     /// A tree in memory.
     Memory,
@@ -28,14 +28,19 @@ pub enum Ground {
     Remote,
     /// A temporary directory of the host behind another server.
     RemoteHost,
+    /// A temporary directory of the host, served by another process.
+    Process(Launch),
 }
 
 impl Ground {
     /// Whether there is a host file system at the end.
     pub fn is_host(self) -> bool {
-        matches!(self, Self::Host | Self::RemoteHost)
+        matches!(self, Self::Host | Self::RemoteHost | Self::Process(_))
     }
 }
+
+/// Starts a process that serves directories, each under its name, and accepts connections.
+pub type Launch = fn(&[(&'static str, &Path)], Setup) -> Box<dyn Serving>;
 
 /// What it is served over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,6 +125,14 @@ impl Site {
                 let far = || remote(host(&mut dirs), transport, dialect, &mut behind);
                 Box::new(Served::start(far, transport, setup))
             }
+            Ground::Process(launch) => {
+                let names = if setup.exports.is_empty() { &[""][..] } else { setup.exports };
+                for _ in names {
+                    drop(host(&mut dirs));
+                }
+                let named: Vec<_> = names.iter().copied().zip(dirs.iter().map(TempDir::path)).collect();
+                launch(&named, setup)
+            }
         };
         let host = dirs.first().map(|dir| dir.path().to_owned());
         Self { ground, transport, dialect, record: Arc::default(), serving, behind, host, _dirs: dirs }
@@ -178,9 +191,9 @@ impl Site {
         self.host.as_deref()
     }
 
-    /// What is served.
-    pub fn ground(&self) -> Ground {
-        self.ground
+    /// Whether the server is a part of this process.
+    pub fn is_here(&self) -> bool {
+        !matches!(self.ground, Ground::Process(_))
     }
 
     /// What it is served over.
@@ -279,9 +292,15 @@ fn remote<B: Backend>(
     client.expect("a client")
 }
 
-/// A server whose backend is forgotten.
-trait Serving: Send + Sync {
+/// A server, wherever it is.
+pub trait Serving: Send + Sync {
+    /// A connection that has not said anything. One that the server refuses ends at once.
+    ///
+    /// # Errors
+    /// Those of connecting.
     fn connect(&self) -> Result<Client, Errno>;
+
+    /// Stops serving; how many connections had to be cut off after `grace`.
     fn drain(&self, grace: Duration) -> usize;
 }
 

@@ -63,7 +63,7 @@ fn start(site: &Site) -> Result<Option<(Client, Fid)>> {
     let mut c = site.client();
     let fid = c.at("file")?;
     match set(&mut c, fid, "user.probe", b"", ANY) {
-        Err(Errno::EOPNOTSUPP) if site.ground().is_host() => Ok(None),
+        Err(Errno::EOPNOTSUPP) if site.host().is_some() => Ok(None),
         other => {
             other?;
             remove(&mut c, fid, "user.probe")?;
@@ -192,7 +192,7 @@ fn a_policy_decides_which_there_are(site: &Site) -> Checked {
     set(&mut c, fid, "user.a", b"1", ANY)?;
     // Only who administers the host has these.
     match set(&mut c, fid, "trusted.a", b"2", ANY) {
-        Err(Errno::EPERM) if site.ground().is_host() => {}
+        Err(Errno::EPERM) if site.host().is_some() => {}
         other => {
             other?;
             assert_eq!(get(&mut c, fid, "trusted.a", 0)?, b"2");
@@ -343,7 +343,7 @@ fn create_is_refused_before_anything_is_kept(site: &Site) -> Checked {
 
 fn large_values_are_whole_or_nothing(site: &Site) -> Checked {
     // Few file systems of the host have room for these.
-    if site.ground().is_host() {
+    if site.host().is_some() {
         return Ok(());
     }
     let Some((mut c, watch)) = start(site)? else { return Ok(()) };

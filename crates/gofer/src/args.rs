@@ -103,6 +103,10 @@ pub(crate) struct Bench {
     #[arg(long, value_name = "ADDR[,OPTION=VALUE..]")]
     pub(crate) vs: Vec<Place>,
 
+    /// Compare with a server of our own that gives up nothing (--sandbox none), too.
+    #[arg(long)]
+    pub(crate) vs_unsealed: bool,
+
     /// What to attach at servers whose address does not say it.
     #[arg(long, value_name = "NAME", default_value = "/")]
     pub(crate) aname: String,
@@ -283,6 +287,29 @@ pub(crate) struct Settings {
     #[arg(long, value_name = "POLICY", env = "GOFER_OWNER", hide_env = true)]
     pub(crate) owner: Option<Owner>,
 
+    /// What the server gives up before it takes a request [default: auto].
+    #[arg(long, value_name = "STRENGTH", env = "GOFER_SANDBOX", hide_env = true)]
+    pub(crate) sandbox: Option<Sandbox>,
+
+    /// Say that clients are trusted, which --sandbox none asks for.
+    #[arg(long, value_name = "BOOL", env = "GOFER_I_TRUST_THE_CLIENTS", hide_env = true)]
+    #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true)]
+    #[arg(value_parser = BoolishValueParser::new())]
+    pub(crate) i_trust_the_clients: Option<bool>,
+
+    /// What becomes of a system call that no operation makes [default: kill].
+    #[arg(long, value_name = "ACTION", env = "GOFER_SANDBOX_VIOLATION", hide_env = true)]
+    pub(crate) sandbox_violation: Option<Violation>,
+
+    /// Which of root's rights are kept [default: needed].
+    #[arg(long, value_name = "WHICH", env = "GOFER_CAPABILITIES", hide_env = true)]
+    pub(crate) capabilities: Option<Capabilities>,
+
+    /// Seal the process, print what it has given up, and exit.
+    #[arg(long, value_name = "FORMAT", env = "GOFER_PRINT_SANDBOX", hide_env = true)]
+    #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "text")]
+    pub(crate) print_sandbox: Option<ReportFormat>,
+
     /// What is logged [default: info].
     #[arg(long, value_name = "LEVEL", env = "GOFER_LOG_LEVEL", hide_env = true)]
     pub(crate) log_level: Option<LogLevel>,
@@ -370,6 +397,50 @@ pub(crate) enum Owner {
     Squash,
 }
 
+/// What the server gives up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Sandbox {
+    /// As much as this user and kernel can do; the banner says what.
+    Auto,
+    /// All there is; the server does not start with less.
+    Full,
+    /// What needs no namespaces: Landlock, the filter of system calls, capabilities. Not less.
+    Landlock,
+    /// Nothing; only with --i-trust-the-clients.
+    None,
+}
+
+/// What becomes of a system call that is not on the list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Violation {
+    /// It ends the server.
+    Kill,
+    /// It fails with EPERM.
+    Errno,
+}
+
+/// Which of root's rights are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Capabilities {
+    /// Those that the exports need.
+    Needed,
+    /// None: the user's own rights suffice.
+    None,
+}
+
+/// How the report is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum ReportFormat {
+    /// Lines for people.
+    Text,
+    /// One JSON object.
+    Json,
+}
+
 /// What is logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
@@ -417,6 +488,11 @@ impl Settings {
             xattr: self.xattr.or(under.xattr),
             host_sockets: self.host_sockets.or(under.host_sockets),
             owner: self.owner.or(under.owner),
+            sandbox: self.sandbox.or(under.sandbox),
+            i_trust_the_clients: self.i_trust_the_clients.or(under.i_trust_the_clients),
+            sandbox_violation: self.sandbox_violation.or(under.sandbox_violation),
+            capabilities: self.capabilities.or(under.capabilities),
+            print_sandbox: self.print_sandbox.or(under.print_sandbox),
             log_level: self.log_level.or(under.log_level),
             log_format: self.log_format.or(under.log_format),
             config: self.config.or(under.config),

@@ -52,6 +52,12 @@ impl Banner {
         Self { facts, warnings: warnings(config, around, places) }
     }
 
+    /// Says how much was given up before.
+    pub(crate) fn sealed(&mut self, report: &gofer_jail::Report) {
+        self.facts.push(("sandbox", crate::sandbox::summary(report)));
+        self.warnings.extend(crate::sandbox::warnings(report));
+    }
+
     /// All of it as aligned lines for a terminal or a file.
     pub(crate) fn text(&self, colour: bool) -> String {
         let (bold, yellow, plain) = if colour { ("\x1b[1m", "\x1b[33m", "\x1b[0m") } else { ("", "", "") };

@@ -4,11 +4,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use gofer_jail::Strength;
 use gofer_server::{HostSockets, Limits};
 use gofer_transport::Address;
 use gofer_vfs::{Gid, IdMap, Uid, XattrPolicy};
 
-use crate::args::{LogFormat, LogLevel, Owner, Settings, Sockets, Xattr};
+use crate::args::{
+    Capabilities, LogFormat, LogLevel, Owner, ReportFormat, Sandbox, Settings, Sockets, Violation, Xattr,
+};
 use crate::export::{self, Export};
 use crate::report::{Failure, errno};
 
@@ -25,6 +28,10 @@ pub(crate) struct Config {
     pub(crate) xattr: XattrPolicy,
     pub(crate) sockets: HostSockets,
     pub(crate) ids: IdMap,
+    pub(crate) sandbox: Strength,
+    pub(crate) violation: gofer_jail::Violation,
+    pub(crate) own_rights: bool,
+    pub(crate) print_sandbox: Option<ReportFormat>,
     pub(crate) log_level: LogLevel,
     pub(crate) log_format: LogFormat,
     pub(crate) drain: Duration,
@@ -127,11 +134,32 @@ impl Config {
                 None | Some(Owner::Auto) if around.gives_away => IdMap::Identity,
                 _ => IdMap::Squash(around.user.0, around.user.1),
             },
+            sandbox: sandbox(&settings)?,
+            violation: match settings.sandbox_violation {
+                None | Some(Violation::Kill) => gofer_jail::Violation::Kill,
+                Some(Violation::Errno) => gofer_jail::Violation::Errno,
+            },
+            own_rights: settings.capabilities == Some(Capabilities::None),
+            print_sandbox: settings.print_sandbox,
             log_level: settings.log_level.unwrap_or(LogLevel::Info),
             log_format: settings.log_format.unwrap_or(LogFormat::Text),
             drain: Duration::from_secs(settings.drain_seconds.unwrap_or(10).into()),
             quiet: settings.quiet.unwrap_or(false),
         })
+    }
+}
+
+/// How much is given up. Nothing only for who says why.
+fn sandbox(settings: &Settings) -> Result<Strength, Failure> {
+    match settings.sandbox {
+        None | Some(Sandbox::Auto) => Ok(Strength::Auto),
+        Some(Sandbox::Full) => Ok(Strength::Full),
+        Some(Sandbox::Landlock) => Ok(Strength::Landlock),
+        Some(Sandbox::None) if settings.i_trust_the_clients.unwrap_or(false) => Ok(Strength::None),
+        Some(Sandbox::None) => Err(Failure::usage(
+            "--sandbox none leaves clients nothing to break out of but this program; \
+             use another, or say --i-trust-the-clients",
+        )),
     }
 }
 

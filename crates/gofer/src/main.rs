@@ -10,6 +10,7 @@ mod generate;
 mod log;
 mod mount;
 mod report;
+mod sandbox;
 mod serve;
 mod signals;
 

@@ -101,7 +101,7 @@ fn serve<B: Backend>(
             Err(error) => tracing::error!("{error}"),
         }
     };
-    signals::watch(unmount).map_err(|error| {
+    signals::take().and_then(|signals| signals::watch(signals, unmount)).map_err(|error| {
         Failure::start(format!("cannot take signals: {}; try again", report::errno(&error)))
     })?;
     tracing::info!("{} is mounted at {:?}", options.source, mounted.at());

@@ -13,7 +13,8 @@ Exit codes:
   0  ended as asked
   1  failed while running, or was told twice to end
   2  wrong command line or configuration
-  3  could not start: an export cannot be opened, an address is in use, nobody answers there, ..
+  3  could not start: an export cannot be opened, an address is in use, nobody
+      answers there, the process cannot be sealed, ..
   6  some of what was asked for failed, and it was said what";
 
 /// How far the program came.

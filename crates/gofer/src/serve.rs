@@ -1,15 +1,17 @@
 //! `gofer serve`: from a configuration to a server, and to its end.
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use gofer_jail::{Sealed, Strength, Tree};
 use gofer_localfs::LocalFs;
 use gofer_server::{Export, Policy, Server};
 use gofer_sys::process;
+use gofer_transport::listener::SocketFile;
 use gofer_transport::{Address, Listener, Socket};
 use gofer_vfs::{Access, Errno, ReadOnly};
 
@@ -17,9 +19,12 @@ use crate::args::{LogFormat, Settings};
 use crate::banner::Banner;
 use crate::config::{Config, Listen, Surroundings};
 use crate::report::{self, Failure};
-use crate::{export, log, signals};
+use crate::{export, log, sandbox, signals};
 
 /// Serves what was asked for until told to end, or until nothing is left to serve.
+///
+/// Until the process is sealed there is one thread. What is opened before, sockets and descriptors that the process
+/// was started with, goes on working after; nothing is opened by a path any more.
 pub(crate) fn run(settings: Settings) -> Result<(), Failure> {
     let nofile = process::raise_nofile().map_err(|errno| {
         Failure::start(format!("cannot raise the limit of open files: {errno}; see ulimit -Hn"))
@@ -27,26 +32,43 @@ pub(crate) fn run(settings: Settings) -> Result<(), Failure> {
     let around = Surroundings::of_process(nofile);
     let config = Config::new(settings, &around)?;
     log::start(config.log_level, config.log_format);
-    process::clear_umask();
     LocalFs::limit_places(config.places);
+    let signals = signals::take().map_err(|error| no_signals(&error))?;
+    let ready = config.ready_fd.map(ready).transpose()?;
+    let trees = config.exports.iter().map(tree).collect::<Result<_, _>>()?;
+    if let Some(format) = config.print_sandbox {
+        let (_sealed, report) = sandbox::enter(&config, trees, Vec::new())?;
+        return report::print(sandbox::print(&report, format)?.as_bytes());
+    }
+    let mut doors = config.listen.iter().map(Door::open).collect::<Result<Vec<_>, _>>()?;
+    let mut banner = banner(&config, &around, &doors);
+    let files = match config.sandbox {
+        Strength::None => Vec::new(),
+        _ => doors.iter_mut().filter_map(Door::take_file).collect(),
+    };
+    let colour = report::colour();
+    process::forget_code();
+    let (sealed, given_up) = sandbox::enter(&config, trees, files)?;
+    banner.sealed(&given_up);
     let (events, next) = mpsc::channel();
     let stop = events.clone();
     // The receiver lives as long as this function, and nothing is to be stopped after it.
-    signals::watch(move || drop(stop.send(Event::Stop))).map_err(|error| {
-        Failure::start(format!("cannot take signals: {}; try again", report::errno(&error)))
-    })?;
-    let ready = config.ready_fd.map(ready).transpose()?;
-    let exports = config.exports.iter().map(|export| open(export, &config)).collect::<Result<_, _>>()?;
-    let doors = config.listen.iter().map(Door::open).collect::<Result<Vec<_>, _>>()?;
-    announce(&config, &around, &doors);
+    signals::watch(signals, move || drop(stop.send(Event::Stop))).map_err(|error| no_signals(&error))?;
+    announce(&banner, &config, colour);
     if let Some(ready) = ready {
         tell(ready, &doors)?;
     }
+    let exports = config.exports.iter().enumerate();
+    let exports =
+        exports.map(|(number, export)| open(&sealed, number, export, &config)).collect::<Result<_, _>>()?;
     let doors = if config.once { first(doors, &events, &next)? } else { doors };
     gofer_sys::alloc::trim();
-    process::forget_code();
     let server = Server::new(exports, config.limits).map_err(no_thread)?;
-    serve(&server, doors, config.drain, &events, &next)
+    serve(&sealed, &server, doors, config.drain, &events, &next)
+}
+
+fn no_signals(error: &io::Error) -> Failure {
+    Failure::start(format!("cannot take signals: {}; try again", report::errno(error)))
 }
 
 /// What the main thread waits for.
@@ -77,6 +99,14 @@ impl Door {
         .map_err(Failure::start)
     }
 
+    /// The file that was made for it.
+    fn take_file(&mut self) -> Option<SocketFile> {
+        match self {
+            Self::Listener(listener) => listener.take_file(),
+            Self::Connection(..) => None,
+        }
+    }
+
     fn address(&self) -> &Address {
         match self {
             Self::Listener(listener) => listener.address(),
@@ -85,19 +115,22 @@ impl Door {
     }
 }
 
-/// Opens an export once and for all.
-fn open(export: &export::Export, config: &Config) -> Result<Export<Access<LocalFs>>, Failure> {
-    let tree = LocalFs::open(&export.path).map_err(|errno| {
-        let hint = match errno {
-            Errno::ENOENT if export.path.to_string_lossy().contains(':') => {
-                "check the path (options behind the last ':' are rw, ro, devices and fifos)"
-            }
-            Errno::ENOENT | Errno::ENOTDIR => "check the path",
-            Errno::EACCES | Errno::EPERM => "run the server as a user who can reach it",
-            _ => "choose another path",
-        };
-        Failure::start(format!("cannot serve {:?}: {errno}; {hint}", export.path))
-    })?;
+/// The place of an export, looked up once and for all.
+fn tree(export: &export::Export) -> Result<Tree, Failure> {
+    let place = gofer_sys::walk::open_root(&export.path).map_err(|errno| unusable(export, errno))?;
+    let export::Export { path, writable, devices, .. } = export.clone();
+    Ok(Tree { path, place, writable, devices })
+}
+
+/// What is served of a sealed process's tree.
+fn open(
+    sealed: &Sealed,
+    number: usize,
+    export: &export::Export,
+    config: &Config,
+) -> Result<Export<Access<LocalFs>>, Failure> {
+    let (procfd, root) = sealed.tree(number).ok_or_else(|| unusable(export, Errno::ENOENT))?;
+    let tree = LocalFs::over(procfd, root).map_err(|errno| unusable(export, errno))?;
     Ok(Export {
         name: export.name.clone(),
         backend: if export.writable { Access::ReadWrite(tree) } else { Access::ReadOnly(ReadOnly(tree)) },
@@ -111,16 +144,31 @@ fn open(export: &export::Export, config: &Config) -> Result<Export<Access<LocalF
     })
 }
 
-/// Says what is served, in the form the log has.
-fn announce(config: &Config, around: &Surroundings, doors: &[Door]) {
+fn unusable(export: &export::Export, errno: Errno) -> Failure {
+    let hint = match errno {
+        Errno::ENOENT if export.path.to_string_lossy().contains(':') => {
+            "check the path (options behind the last ':' are rw, ro, devices and fifos)"
+        }
+        Errno::ENOENT | Errno::ENOTDIR => "check the path",
+        Errno::EACCES | Errno::EPERM => "run the server as a user who can reach it",
+        _ => "choose another path",
+    };
+    Failure::start(format!("cannot serve {:?}: {errno}; {hint}", export.path))
+}
+
+fn banner(config: &Config, around: &Surroundings, doors: &[Door]) -> Banner {
     let places: Vec<_> = config.listen.iter().zip(doors.iter().map(Door::address)).collect();
-    let banner = Banner::new(config, around, &places);
+    Banner::new(config, around, &places)
+}
+
+/// Says what is served, in the form the log has.
+fn announce(banner: &Banner, config: &Config, colour: bool) {
     match (config.quiet, config.log_format) {
         (true, _) => banner.log_warnings(),
         (false, LogFormat::Json) => banner.log(),
         (false, LogFormat::Text) => {
             // A server that nobody listens to serves all the same.
-            let _ = std::io::stderr().write_all(banner.text(report::colour()).as_bytes());
+            let _ = io::stderr().write_all(banner.text(colour).as_bytes());
         }
     }
 }
@@ -142,8 +190,9 @@ fn tell(mut ready: File, doors: &[Door]) -> Result<(), Failure> {
 }
 
 /// Serves until told to end, or until there can be no more connections. This is the only function that lets
-/// clients in.
+/// clients in, and nobody can call it who has not given up what was to be given up.
 fn serve(
+    _sealed: &Sealed,
     server: &Arc<Server<Access<LocalFs>>>,
     doors: Vec<Door>,
     drain: Duration,
@@ -221,4 +270,19 @@ fn no_thread(errno: Errno) -> Failure {
     Failure::start(format!(
         "cannot start a thread: {errno}; raise the limit on processes of this user (ulimit -u)"
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Together with what `gofer_jail::Sealed` shows: whoever serves is sealed, or said aloud that nothing is to be
+    /// given up.
+    #[test]
+    fn serving_asks_for_the_proof() {
+        type Trees = Arc<Server<Access<LocalFs>>>;
+        type Serve =
+            fn(&Sealed, &Trees, Vec<Door>, Duration, &Sender<Event>, &Receiver<Event>) -> Result<(), Failure>;
+        let _: Serve = serve;
+    }
 }

@@ -101,6 +101,14 @@ impl LocalFs {
         let root = procfd.place(root.as_fd())?;
         Self::new(procfd, root)
     }
+
+    /// The tree at a place, by a way to open what is below it that was made before the process gave up its rights.
+    ///
+    /// # Errors
+    /// `ELOOP` for a symbolic link, `EPERM` for a FIFO or device, `EMFILE` when there are no more descriptors.
+    pub fn over(procfd: &ProcFd, root: BorrowedFd<'_>) -> Result<Self> {
+        Self::new(procfd.clone(), gofer_sys::walk::dup(root)?)
+    }
 }
 
 impl Backend for LocalFs {

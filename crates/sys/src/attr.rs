@@ -10,11 +10,23 @@ use rustix::fs::{
 };
 
 use crate::open::ProcFd;
+use crate::seccomp::{Arg, Call, Is, Need, syscall};
 use crate::{call, libc_call, raw};
 
 /// The system calls of this module.
-pub const SYSCALLS: &[&str] =
-    &["fchmodat", "fchmodat2", "fchownat", "fstatfs", "ftruncate", "readlinkat", "statx", "utimensat"];
+pub const SYSCALLS: &[Call] = &[
+    syscall!(statx).only(&[Arg(0, Is::Descriptor)]),
+    syscall!(fstatfs),
+    syscall!(readlinkat).only(&[Arg(0, Is::Descriptor)]),
+    syscall!(fchownat).only(&[Arg(0, Is::Descriptor), Arg(4, Is::Equal(EMPTY_PATH))]).with(Need::Write),
+    syscall!(fchmodat2).only(&[Arg(0, Is::Descriptor), Arg(3, Is::Equal(EMPTY_PATH))]).with(Need::Write),
+    syscall!(fchmodat).only(&[Arg(0, Is::ProcFd)]).with(Need::OldChmod),
+    syscall!(utimensat).only(&[Arg(0, Is::Descriptor), Arg(3, Is::Equal(EMPTY_PATH))]).with(Need::Write),
+    syscall!(ftruncate).with(Need::Write),
+];
+
+/// The file that a descriptor is of, not one below it.
+const EMPTY_PATH: u32 = AtFlags::EMPTY_PATH.bits();
 
 /// The same number on every architecture (`syscalls(2)`).
 const SYS_FCHMODAT2: c_long = 452;
@@ -64,10 +76,17 @@ fn time(time: StatxTimestamp) -> Result<Time> {
 
 /// Changes owner and group, also of a symbolic link. With neither, only ctime moves; in either case the
 /// kernel takes set-id bits away (`chown(2)`). The ids that mean "none" change nothing.
+///
+/// # Errors
+/// Those of `chown(2)`; `EPERM` also for ids that do not exist in this namespace of users, for which the kernel has
+/// `EINVAL`: nobody could have the right to give them.
 pub fn chown(file: BorrowedFd<'_>, uid: Option<Uid>, gid: Option<Gid>) -> Result<()> {
     let uid = uid.filter(|id| id.0 != u32::MAX).map(|id| rustix::fs::Uid::from_raw(id.0));
     let gid = gid.filter(|id| id.0 != u32::MAX).map(|id| rustix::fs::Gid::from_raw(id.0));
-    call(|| rustix::fs::chownat(file, "", uid, gid, AtFlags::EMPTY_PATH))
+    match call(|| rustix::fs::chownat(file, "", uid, gid, AtFlags::EMPTY_PATH)) {
+        Err(Errno::EINVAL) => Err(Errno::EPERM),
+        done => done,
+    }
 }
 
 /// Changes permission and set-id bits (07777).

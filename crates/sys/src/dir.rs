@@ -6,10 +6,11 @@ use std::os::fd::BorrowedFd;
 use gofer_vfs::{FileKind, Result};
 use rustix::fs::{RawDir, SeekFrom};
 
+use crate::seccomp::{Call, syscall};
 use crate::{call, errno};
 
 /// The system calls of this module.
-pub const SYSCALLS: &[&str] = &["getdents64", "lseek"];
+pub const SYSCALLS: &[Call] = &[syscall!(getdents64), syscall!(lseek)];
 
 /// The most that one call reads, in bytes of the host's records.
 pub const BATCH_MAX: usize = 32 * 1024;

@@ -7,10 +7,45 @@ use rustix::fs::{AtFlags, FileType, Mode, RenameFlags as HostFlags};
 
 use crate::call;
 use crate::open::ProcFd;
+use crate::seccomp::{Arg, Call, Is, Need, syscall};
 
 /// The system calls of this module.
-pub const SYSCALLS: &[&str] =
-    &["linkat", "mkdirat", "mknodat", "renameat", "renameat2", "symlinkat", "unlinkat"];
+pub const SYSCALLS: &[Call] = &[
+    syscall!(mkdirat).only(&[Arg(0, Is::Descriptor)]).with(Need::Write),
+    syscall!(mknodat)
+        .only(&[Arg(0, Is::Descriptor), Arg(2, Is::Bits(libc::S_IFMT, libc::S_IFIFO))])
+        .with(Need::Write),
+    syscall!(mknodat)
+        .only(&[Arg(0, Is::Descriptor), Arg(2, Is::Bits(libc::S_IFMT, libc::S_IFSOCK))])
+        .with(Need::Write),
+    syscall!(mknodat)
+        .only(&[Arg(0, Is::Descriptor), Arg(2, Is::Bits(libc::S_IFMT, libc::S_IFCHR))])
+        .with(Need::Devices),
+    syscall!(mknodat)
+        .only(&[Arg(0, Is::Descriptor), Arg(2, Is::Bits(libc::S_IFMT, libc::S_IFBLK))])
+        .with(Need::Devices),
+    syscall!(symlinkat).only(&[Arg(1, Is::Descriptor)]).with(Need::Write),
+    syscall!(linkat)
+        .only(&[
+            Arg(0, Is::Descriptor),
+            Arg(2, Is::Descriptor),
+            Arg(4, Is::Equal(AtFlags::EMPTY_PATH.bits())),
+        ])
+        .with(Need::Write),
+    syscall!(linkat)
+        .only(&[
+            Arg(0, Is::ProcFd),
+            Arg(2, Is::Descriptor),
+            Arg(4, Is::Equal(AtFlags::SYMLINK_FOLLOW.bits())),
+        ])
+        .with(Need::Write),
+    syscall!(renameat).only(&[Arg(0, Is::Descriptor), Arg(2, Is::Descriptor)]).with(Need::Write),
+    // No message of the protocol asks for it.
+    syscall!(renameat2).with(Need::Start),
+    syscall!(unlinkat)
+        .only(&[Arg(0, Is::Descriptor), Arg(2, Is::Bits(!AtFlags::REMOVEDIR.bits(), 0))])
+        .with(Need::Write),
+];
 
 /// Makes a directory. The process's umask applies to `perm` (07777), and the kernel drops the set-id bits.
 pub fn mkdir(dir: BorrowedFd<'_>, name: Name<'_>, perm: u32) -> Result<()> {

@@ -7,9 +7,14 @@ use gofer_vfs::Result;
 use rustix::thread::futex::{self, Flags, Timespec};
 
 use crate::errno;
+use crate::seccomp::{Arg, Call, Is, Need, syscall};
 
 /// The system calls of this module.
-pub const SYSCALLS: &[&str] = &["futex", "sched_getaffinity"];
+pub const SYSCALLS: &[Call] = &[
+    syscall!(futex).only(&[Arg(1, Is::Equal(libc::FUTEX_WAIT.cast_unsigned()))]).with(Need::Channels),
+    syscall!(futex).only(&[Arg(1, Is::Equal(libc::FUTEX_WAKE.cast_unsigned()))]).with(Need::Channels),
+    syscall!(sched_getaffinity).with(Need::Channels),
+];
 
 /// Why a wait is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

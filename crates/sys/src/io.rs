@@ -5,22 +5,31 @@ use std::os::fd::{AsFd, BorrowedFd, IntoRawFd};
 use gofer_vfs::{AccessMode, Allocate, AllocateKind, Errno, Result, Sink, Source};
 use rustix::fs::{FallocateFlags, OFlags, SeekFrom};
 
+use crate::seccomp::{Arg, Call, Is, Need, syscall};
 use crate::{call, errno, last_errno};
 
 /// The system calls of this module.
-pub const SYSCALLS: &[&str] = &[
-    "capget",
-    "close",
-    "fallocate",
-    "fcntl",
-    "fdatasync",
-    "fsync",
-    "lseek",
-    "pread64",
-    "pwrite64",
-    "read",
-    "write",
+pub const SYSCALLS: &[Call] = &[
+    syscall!(capget).with(Need::Write),
+    syscall!(close),
+    syscall!(fallocate).only(&[Arg(1, Is::Bits(!SPACE, 0))]).with(Need::Write),
+    syscall!(fcntl).with(Need::Start),
+    syscall!(fdatasync),
+    syscall!(fsync),
+    syscall!(lseek).with(Need::Start),
+    syscall!(pread64),
+    syscall!(pwrite64).with(Need::Write),
+    syscall!(read),
+    syscall!(write),
 ];
+
+/// What may be done with the space of a file.
+const SPACE: u32 = FallocateFlags::KEEP_SIZE.bits()
+    | FallocateFlags::PUNCH_HOLE.bits()
+    | FallocateFlags::ZERO_RANGE.bits()
+    | FallocateFlags::COLLAPSE_RANGE.bits()
+    | FallocateFlags::INSERT_RANGE.bits()
+    | FallocateFlags::UNSHARE_RANGE.bits();
 
 /// Bytes moved at once between a FIFO and a front-end.
 const CHUNK: usize = 4096;

@@ -5,20 +5,27 @@
 //! operator's own (an export's root, addresses to listen at), `/proc/self/fd` when it is opened, and our own
 //! decimal numbers below that.
 //!
-//! Every module names its system calls in `SYSCALLS`, so that a filter can be made of them. The least kernel
-//! is Linux 5.10; what a newer one has is found out once, by [`ProcFd::open`](open::ProcFd::open).
+//! Every module names its system calls in `SYSCALLS`, what for and with which arguments, and a filter is made of
+//! that ([`seccomp`]). The least kernel is Linux 5.10; what a newer one has is found out once, by [`ProcFd::open`](open::ProcFd::open).
 
 pub mod alloc;
+#[cfg(feature = "attempts")]
+pub mod attempt;
 pub mod attr;
+pub mod capability;
 pub mod dir;
 pub mod entry;
 pub mod futex;
 pub mod io;
+pub mod landlock;
 pub mod lock;
 pub mod mount;
+pub mod namespace;
 pub mod net;
 pub mod open;
 pub mod process;
+pub mod runtime;
+pub mod seccomp;
 pub mod shm;
 pub mod socket;
 pub mod task;
@@ -30,6 +37,32 @@ use std::ffi::{c_int, c_long};
 use std::os::fd::{AsFd, AsRawFd};
 
 use gofer_vfs::{Errno, Result};
+
+use seccomp::Call;
+
+/// The system calls of all modules.
+pub const SYSCALLS: &[(&str, &[Call])] = &[
+    ("attr", attr::SYSCALLS),
+    ("capability", capability::SYSCALLS),
+    ("dir", dir::SYSCALLS),
+    ("entry", entry::SYSCALLS),
+    ("futex", futex::SYSCALLS),
+    ("io", io::SYSCALLS),
+    ("landlock", landlock::SYSCALLS),
+    ("lock", lock::SYSCALLS),
+    ("mount", mount::SYSCALLS),
+    ("namespace", namespace::SYSCALLS),
+    ("net", net::SYSCALLS),
+    ("open", open::SYSCALLS),
+    ("process", process::SYSCALLS),
+    ("runtime", runtime::SYSCALLS),
+    ("seccomp", seccomp::SYSCALLS),
+    ("shm", shm::SYSCALLS),
+    ("socket", socket::SYSCALLS),
+    ("task", task::SYSCALLS),
+    ("walk", walk::SYSCALLS),
+    ("xattr", xattr::SYSCALLS),
+];
 
 /// The errno of a call made through rustix.
 fn errno(error: rustix::io::Errno) -> Errno {

@@ -5,10 +5,14 @@ use std::os::fd::BorrowedFd;
 
 use gofer_vfs::{Errno, Lock, LockHolder, LockKind, Result};
 
+use crate::seccomp::{Arg, Call, Is, syscall};
 use crate::{libc_call, raw};
 
 /// The system calls of this module.
-pub const SYSCALLS: &[&str] = &["fcntl"];
+pub const SYSCALLS: &[Call] = &[
+    syscall!(fcntl).only(&[Arg(1, Is::Equal(libc::F_OFD_SETLK.cast_unsigned()))]),
+    syscall!(fcntl).only(&[Arg(1, Is::Equal(libc::F_OFD_GETLK.cast_unsigned()))]),
+];
 
 /// The number of file offsets that Linux has.
 const OFFSETS: u64 = 1 << 63;

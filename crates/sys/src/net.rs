@@ -16,29 +16,53 @@ use rustix::net::{
     SendAncillaryMessage, SendFlags, Shutdown, SocketAddrUnix, SocketFlags, SocketType, sockopt,
 };
 
+use crate::seccomp::{Arg, Call, Is, Need, syscall};
 use crate::{call, errno, last_errno, raw};
 
 /// The system calls of this module.
-pub const SYSCALLS: &[&str] = &[
-    "accept4",
-    "bind",
-    "connect",
-    "eventfd2",
-    "fchmod",
-    "fcntl",
-    "getsockname",
-    "getsockopt",
-    "listen",
-    "ppoll",
-    "recvfrom",
-    "recvmsg",
-    "sendmsg",
-    "setsockopt",
-    "shutdown",
-    "socket",
-    "socketpair",
-    "write",
+pub const SYSCALLS: &[Call] = &[
+    syscall!(recvfrom),
+    syscall!(sendmsg),
+    syscall!(shutdown),
+    syscall!(ppoll),
+    syscall!(write),
+    syscall!(fcntl).only(&[Arg(1, Is::Equal(libc::F_GETFL.cast_unsigned()))]),
+    syscall!(fcntl).only(&[Arg(1, Is::Equal(libc::F_SETFL.cast_unsigned()))]),
+    syscall!(getsockopt).only(&[Arg(1, SOCKET), Arg(2, Is::Equal(libc::SO_TYPE.cast_unsigned()))]),
+    syscall!(getsockopt).only(&[Arg(1, SOCKET), Arg(2, Is::Equal(libc::SO_DOMAIN.cast_unsigned()))]),
+    syscall!(getsockopt).only(&[Arg(1, SOCKET), Arg(2, Is::Equal(libc::SO_ACCEPTCONN.cast_unsigned()))]),
+    syscall!(getsockopt).only(&[Arg(1, SOCKET), Arg(2, Is::Equal(libc::SO_RCVTIMEO_NEW.cast_unsigned()))]),
+    syscall!(getsockopt).only(&[Arg(1, SOCKET), Arg(2, Is::Equal(libc::SO_RCVTIMEO.cast_unsigned()))]),
+    syscall!(getsockopt).only(&[Arg(1, SOCKET), Arg(2, Is::Equal(libc::SO_SNDTIMEO_NEW.cast_unsigned()))]),
+    syscall!(getsockopt).only(&[Arg(1, SOCKET), Arg(2, Is::Equal(libc::SO_SNDTIMEO.cast_unsigned()))]),
+    syscall!(setsockopt).only(&[Arg(1, SOCKET), Arg(2, Is::Equal(libc::SO_KEEPALIVE.cast_unsigned()))]),
+    syscall!(setsockopt).only(&[Arg(1, SOCKET), Arg(2, Is::Equal(libc::SO_RCVTIMEO_NEW.cast_unsigned()))]),
+    syscall!(setsockopt).only(&[Arg(1, SOCKET), Arg(2, Is::Equal(libc::SO_RCVTIMEO.cast_unsigned()))]),
+    syscall!(setsockopt).only(&[Arg(1, SOCKET), Arg(2, Is::Equal(libc::SO_SNDTIMEO_NEW.cast_unsigned()))]),
+    syscall!(setsockopt).only(&[Arg(1, SOCKET), Arg(2, Is::Equal(libc::SO_SNDTIMEO.cast_unsigned()))]),
+    syscall!(setsockopt).only(&[
+        Arg(1, Is::Equal(libc::IPPROTO_TCP.cast_unsigned())),
+        Arg(2, Is::Equal(libc::TCP_NODELAY.cast_unsigned())),
+    ]),
+    syscall!(accept4).only(&[Arg(3, Is::Equal(SocketFlags::CLOEXEC.bits()))]).with(Need::Listen),
+    syscall!(socketpair)
+        .only(&[
+            Arg(0, Is::Equal(libc::AF_UNIX.cast_unsigned())),
+            Arg(1, Is::Equal(libc::SOCK_SEQPACKET.cast_unsigned() | SocketFlags::CLOEXEC.bits())),
+            Arg(2, Is::Equal(0)),
+        ])
+        .with(Need::Channels),
+    syscall!(bind).with(Need::Start),
+    syscall!(connect).with(Need::Start),
+    syscall!(eventfd2).with(Need::Start),
+    syscall!(fchmod).with(Need::Start),
+    syscall!(getsockname).with(Need::Start),
+    syscall!(listen).with(Need::Start),
+    syscall!(recvmsg).with(Need::Start),
+    syscall!(socket).with(Need::Start),
 ];
+
+const SOCKET: Is = Is::Equal(libc::SOL_SOCKET.cast_unsigned());
 
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 128;

@@ -1,6 +1,7 @@
 //! Opening, and `/proc/self/fd`, the way from a place to what can be opened there.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 use std::thread;
 
 use gofer_vfs::{AccessMode, Errno, FileKind, Name, OpenFlags, Result, Sync};
@@ -8,19 +9,43 @@ use rustix::fs::{CWD, Mode, OFlags, PROC_SUPER_MAGIC};
 use rustix::path::DecInt;
 use rustix::thread::UnshareFlags;
 
+use crate::seccomp::{Arg, Call, Is, Need, syscall};
 use crate::{attr, call, xattr};
 
 /// The system calls of this module, but not those with which the standard library makes a thread.
-pub const SYSCALLS: &[&str] = &["fchdir", "fcntl", "fstatfs", "openat", "unshare"];
+pub const SYSCALLS: &[Call] = &[
+    // Reopening, by our own number: it is the file itself that is opened.
+    syscall!(openat).only(&[Arg(0, Is::ProcFd), Arg(2, Is::Bits(MADE | WRITTEN | CLOEXEC, CLOEXEC))]),
+    syscall!(openat).only(&[Arg(0, Is::ProcFd), Arg(2, Is::Bits(MADE | CLOEXEC, CLOEXEC))]).with(Need::Write),
+    syscall!(openat).only(&[Arg(0, Is::Descriptor), Arg(2, Is::Bits(NEW | TMPFILE, NEW))]).with(Need::Write),
+    syscall!(fcntl).only(&[Arg(1, Is::Equal(libc::F_GETFL.cast_unsigned()))]),
+    syscall!(fcntl).only(&[Arg(1, Is::Equal(libc::F_SETFL.cast_unsigned()))]),
+    syscall!(fstatfs).with(Need::Start),
+    syscall!(unshare).only(&[Arg(0, Is::Equal(libc::CLONE_FS.cast_unsigned()))]).with(Need::Within),
+    syscall!(fchdir).only(&[Arg(0, Is::ProcFd)]).with(Need::Within),
+];
+
+/// Flags of `open(2)` as a filter sees them.
+const CLOEXEC: u32 = OFlags::CLOEXEC.bits();
+/// What makes a file that has no name.
+const TMPFILE: u32 = OFlags::TMPFILE.bits() & !OFlags::DIRECTORY.bits();
+/// What would make a file, or not follow an entry of `/proc/self/fd`.
+const MADE: u32 = OFlags::NOFOLLOW.bits() | OFlags::CREATE.bits() | TMPFILE;
+/// What would change a file.
+const WRITTEN: u32 = OFlags::WRONLY.bits() | OFlags::RDWR.bits() | OFlags::TRUNC.bits();
+/// What makes a file that was not there.
+const NEW: u32 =
+    OFlags::CREATE.bits() | OFlags::EXCL.bits() | OFlags::NOFOLLOW.bits() | OFlags::CLOEXEC.bits();
 
 /// The kept descriptor of `/proc/self/fd`, and what else is found out about the host when it is opened.
 ///
 /// An entry there is a link to the file itself, not to its name: it opens files that were moved or removed,
 /// and nobody can redirect it. What is looked up below it is always a descriptor's own number. It belongs to
-/// this process; a child made by `fork(2)` must open its own.
-#[derive(Debug)]
+/// this process; a child made by `fork(2)` must open its own. Clones are the same descriptor, whose number a filter
+/// of system calls may name.
+#[derive(Clone, Debug)]
 pub struct ProcFd {
-    dir: OwnedFd,
+    dir: Arc<OwnedFd>,
     fchmodat2: bool,
     xattrat: bool,
     umask: u32,
@@ -33,12 +58,25 @@ impl ProcFd {
     /// `ENOSYS` when `/proc` is no procfs; those of `open(2)`.
     pub fn open() -> Result<Self> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let dir = call(|| rustix::fs::openat(CWD, "/proc/self/fd", flags, Mode::empty()))?;
+        Self::new(call(|| rustix::fs::openat(CWD, "/proc/self/fd", flags, Mode::empty()))?)
+    }
+
+    /// The same as a mount of its own that no path leads to: `..` stays where it is. By the other, it is the way to
+    /// the whole procfs.
+    ///
+    /// # Errors
+    /// As for [`open`](Self::open); `EPERM` without the right to mount.
+    pub fn detached() -> Result<Self> {
+        let place = Self::open()?;
+        Self::new(crate::mount::detach(place.dir.as_fd())?)
+    }
+
+    fn new(dir: OwnedFd) -> Result<Self> {
         if call(|| rustix::fs::fstatfs(&dir))?.f_type != PROC_SUPER_MAGIC {
             return Err(Errno::ENOSYS);
         }
         let (fchmodat2, xattrat) = (attr::probe_fchmodat2(), xattr::probe());
-        Ok(Self { dir, fchmodat2, xattrat, umask: umask() })
+        Ok(Self { dir: Arc::new(dir), fchmodat2, xattrat, umask: umask() })
     }
 
     /// The same on a kernel that has nothing newer than Linux 5.10.
@@ -47,11 +85,13 @@ impl ProcFd {
         Self { fchmodat2: false, xattrat: false, ..self }
     }
 
-    pub(crate) fn has_fchmodat2(&self) -> bool {
+    /// Whether modes are changed by descriptor (`fchmodat2(2)`, Linux 6.6).
+    pub fn has_fchmodat2(&self) -> bool {
         self.fchmodat2
     }
 
-    pub(crate) fn has_xattrat(&self) -> bool {
+    /// Whether extended attributes are found by descriptor (`getxattrat(2)`, Linux 6.13).
+    pub fn has_xattrat(&self) -> bool {
         self.xattrat
     }
 
@@ -75,7 +115,8 @@ impl ProcFd {
         let truncate = if flags.truncate { OFlags::TRUNC } else { OFlags::empty() };
         let open = |more| {
             let flags = description(flags) | truncate | more;
-            let open = |flags| call(|| rustix::fs::openat(&self.dir, self.number(fd), flags, Mode::empty()));
+            let open =
+                |flags| call(|| rustix::fs::openat(self.dir.as_fd(), self.number(fd), flags, Mode::empty()));
             match open(flags) {
                 Err(Errno::EAGAIN) if attr::stat(fd)?.kind == FileKind::Regular => {
                     let opened = open(flags - OFlags::NONBLOCK)?;
@@ -102,7 +143,7 @@ impl ProcFd {
     /// Those of `open(2)`.
     pub fn place(&self, fd: BorrowedFd<'_>) -> Result<OwnedFd> {
         let flags = OFlags::PATH | OFlags::CLOEXEC;
-        call(|| rustix::fs::openat(&self.dir, self.number(fd), flags, Mode::empty()))
+        call(|| rustix::fs::openat(self.dir.as_fd(), self.number(fd), flags, Mode::empty()))
     }
 
     /// Runs `f` on a thread whose working directory is `/proc/self/fd`, for calls that take a path and no
@@ -115,7 +156,7 @@ impl ProcFd {
             // SAFETY: the thread leaves its own file table alone; only its working directory, root and umask
             // become its own, and they end with it when `f` is done.
             call(|| unsafe { rustix::thread::unshare_unsafe(UnshareFlags::FS) })?;
-            call(|| rustix::process::fchdir(&self.dir))?;
+            call(|| rustix::process::fchdir(self.dir.as_fd()))?;
             f()
         };
         thread::scope(|scope| {

@@ -8,10 +8,22 @@ use gofer_vfs::{Errno, Gid, Result, Uid};
 use rustix::process::{Resource, Rlimit};
 use rustix::thread::CapabilitySet;
 
+use crate::seccomp::{Call, Need, syscall};
 use crate::{errno, last_errno};
 
 /// The system calls of this module.
-pub const SYSCALLS: &[&str] = &["capget", "fcntl", "getegid", "geteuid", "madvise", "prlimit64", "umask"];
+pub const SYSCALLS: &[Call] = &[
+    syscall!(capget).with(Need::Write),
+    syscall!(geteuid).with(Need::Write),
+    syscall!(getegid).with(Need::Write),
+    syscall!(fcntl).with(Need::Start),
+    syscall!(prlimit64).with(Need::Start),
+    syscall!(umask).with(Need::Start),
+    syscall!(capset).with(Need::Start),
+    syscall!(prctl).with(Need::Start),
+    syscall!(openat).with(Need::Start),
+    syscall!(madvise).with(Need::Start),
+];
 
 /// Raises the number of descriptors this process may hold to the hard limit, and says what it is now.
 ///
@@ -63,6 +75,64 @@ fn code(line: &str) -> Option<(*mut std::ffi::c_void, usize)> {
     let number = |hex| usize::from_str_radix(hex, 16).ok();
     let (start, end) = (number(start)?, number(end)?);
     Some((std::ptr::with_exposed_provenance_mut(start), end.checked_sub(start)?))
+}
+
+/// Keeps limits as they are for good, and lets the process leave no core dump.
+///
+/// # Errors
+/// Those of `setrlimit(2)`.
+pub fn freeze_limits() -> Result<()> {
+    let fix = |resource, limit: Option<u64>| {
+        rustix::process::setrlimit(resource, Rlimit { current: limit, maximum: limit }).map_err(errno)
+    };
+    fix(Resource::Core, Some(0))?;
+    for resource in [Resource::Nofile, Resource::Nproc, Resource::Memlock, Resource::Msgqueue] {
+        fix(resource, rustix::process::getrlimit(resource).current)?;
+    }
+    Ok(())
+}
+
+/// Lets no program that is started gain rights (`PR_SET_NO_NEW_PRIVS`).
+///
+/// # Errors
+/// Those of `prctl(2)`.
+pub fn forbid_new_privileges() -> Result<()> {
+    rustix::thread::set_no_new_privs(true).map_err(errno)
+}
+
+/// Lets no process of the same user look into this one, and the system write none of its memory to disk.
+///
+/// # Errors
+/// Those of `prctl(2)`.
+pub fn hide_memory() -> Result<()> {
+    rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable).map_err(errno)
+}
+
+/// Closes what the process was started with and nobody took over ([`inherited`]), but the standard descriptors;
+/// standard input becomes empty. Says how many descriptors it closed.
+///
+/// # Errors
+/// Those of `open(2)`: `ENOENT` when there is no `/proc` or `/dev/null`.
+pub fn close_inherited() -> Result<usize> {
+    let host = |error: std::io::Error| Errno::from_host(error.raw_os_error().unwrap_or(0));
+    let null = std::fs::File::open("/dev/null").map_err(host)?;
+    rustix::stdio::dup2_stdin(&null).map_err(errno)?;
+    let listed = std::fs::read_dir("/proc/self/fd").map_err(host)?;
+    let numbers: Vec<i32> =
+        listed.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+    let mut closed = 0;
+    for number in numbers.into_iter().filter(|number| *number > 2) {
+        // SAFETY: F_GETFD takes no argument and touches no memory; on a number that is not open it fails.
+        let flags = unsafe { libc::fcntl(number, libc::F_GETFD) };
+        if flags >= 0 && flags & libc::FD_CLOEXEC == 0 {
+            // SAFETY: it came through execve(2), for it is without the flag that every descriptor opened here has
+            // (see `inherited`), and nobody took it over, for then it would have been given the flag: nothing in
+            // this process owns it.
+            drop(unsafe { OwnedFd::from_raw_fd(number) });
+            closed += 1;
+        }
+    }
+    Ok(closed)
 }
 
 /// The descriptors that were taken over.

@@ -12,11 +12,27 @@ use gofer_vfs::{Errno, Result, Sink, Source};
 use rustix::fs::{MemfdFlags, SealFlags};
 use rustix::mm::{MapFlags, ProtFlags};
 
+use crate::seccomp::{Arg, Call, Is, Need, syscall};
 use crate::{call, errno, libc_call, raw};
 
 /// The system calls of this module.
-pub const SYSCALLS: &[&str] =
-    &["fcntl", "fstat", "fstatfs", "ftruncate", "memfd_create", "mmap", "munmap", "pread64", "pwrite64"];
+pub const SYSCALLS: &[Call] = &[
+    syscall!(fcntl).only(&[Arg(1, Is::Equal(libc::F_ADD_SEALS.cast_unsigned()))]).with(Need::Channels),
+    syscall!(fcntl).only(&[Arg(1, Is::Equal(libc::F_GET_SEALS.cast_unsigned()))]).with(Need::Channels),
+    syscall!(fstat).with(Need::Channels),
+    syscall!(fstatfs).with(Need::Channels),
+    syscall!(ftruncate).with(Need::Channels),
+    syscall!(memfd_create).with(Need::Channels),
+    // Shared memory that can be read and written, and never run.
+    syscall!(mmap)
+        .only(&[Arg(2, Is::Equal(READ_WRITE)), Arg(3, Is::Equal(libc::MAP_SHARED.cast_unsigned()))])
+        .with(Need::Channels),
+    syscall!(munmap).with(Need::Channels),
+    syscall!(pread64).with(Need::Channels),
+    syscall!(pwrite64).with(Need::Channels),
+];
+
+const READ_WRITE: u32 = ProtFlags::READ.bits() | ProtFlags::WRITE.bits();
 
 /// The smallest page of any machine, and so the least length of a window.
 const LEAST: usize = 4096;

@@ -6,10 +6,20 @@ use gofer_vfs::{Result, SocketKind};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
 use crate::open::ProcFd;
+use crate::seccomp::{Arg, Call, Is, Need, syscall};
 use crate::{call, errno};
 
 /// The system calls of this module.
-pub const SYSCALLS: &[&str] = &["connect", "socket"];
+pub const SYSCALLS: &[Call] = &[
+    syscall!(connect).with(Need::HostSockets),
+    // A stream, datagram or packet socket that does not wait: the kinds are 1, 2 and 5.
+    syscall!(socket)
+        .only(&[Arg(0, Is::Equal(UNIX)), Arg(1, Is::Bits(!7, FLAGS)), Arg(2, Is::Equal(0))])
+        .with(Need::HostSockets),
+];
+
+const UNIX: u32 = libc::AF_UNIX.cast_unsigned();
+const FLAGS: u32 = SocketFlags::CLOEXEC.bits() | SocketFlags::NONBLOCK.bits();
 
 /// Connects to the socket that `node` is, without waiting. The connection does not wait either. It is the
 /// file that is connected to, whatever the length of its path and whatever its name stands for now.

@@ -8,10 +8,19 @@ use rustix::fs::{CWD, Mode, OFlags};
 use rustix::process::{Resource, Rlimit};
 use rustix::thread::{CapabilitySet, CapabilitySets};
 
+use crate::seccomp::{Call, Need, syscall};
 use crate::{attr, call};
 
 /// The system calls of this module, but not those with which the standard library reads a file.
-pub const SYSCALLS: &[&str] = &["capget", "capset", "dup3", "openat", "prlimit64", "setsid", "statx"];
+pub const SYSCALLS: &[Call] = &[
+    syscall!(capget).with(Need::Start),
+    syscall!(capset).with(Need::Start),
+    syscall!(dup3).with(Need::Start),
+    syscall!(openat).with(Need::Start),
+    syscall!(prlimit64).with(Need::Start),
+    syscall!(setsid).with(Need::Start),
+    syscall!(statx).with(Need::Start),
+];
 
 /// Whether this thread may give the kernel files to serve by itself (`CAP_SYS_ADMIN`).
 pub fn has_cap_sys_admin() -> bool {

@@ -7,9 +7,13 @@ use gofer_vfs::{Name, Result};
 use rustix::fs::{CWD, Mode, OFlags};
 
 use crate::call;
+use crate::seccomp::{Arg, Call, Is, syscall};
 
 /// The system calls of this module.
-pub const SYSCALLS: &[&str] = &["fcntl", "openat"];
+pub const SYSCALLS: &[Call] = &[
+    syscall!(openat).only(&[Arg(0, Is::Descriptor), Arg(2, Is::Bits(PLACE.bits(), PLACE.bits()))]),
+    syscall!(fcntl).only(&[Arg(1, Is::Equal(libc::F_DUPFD_CLOEXEC.cast_unsigned()))]),
+];
 
 const PLACE: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 

@@ -12,18 +12,19 @@ use gofer_vfs::{Errno, Result, XattrFlags, XattrName, XattrPolicy};
 use rustix::path::DecInt;
 
 use crate::open::ProcFd;
+use crate::seccomp::{Arg, Call, Is, Need, syscall};
 use crate::{call, libc_call, raw};
 
 /// The system calls of this module.
-pub const SYSCALLS: &[&str] = &[
-    "getxattr",
-    "getxattrat",
-    "listxattr",
-    "listxattrat",
-    "removexattr",
-    "removexattrat",
-    "setxattr",
-    "setxattrat",
+pub const SYSCALLS: &[Call] = &[
+    syscall!(getxattrat).only(&[Arg(0, Is::ProcFd), Arg(2, Is::Equal(0))]).with(Need::Xattr),
+    syscall!(listxattrat).only(&[Arg(0, Is::ProcFd), Arg(2, Is::Equal(0))]).with(Need::Xattr),
+    syscall!(setxattrat).only(&[Arg(0, Is::ProcFd), Arg(2, Is::Equal(0))]).with(Need::XattrWrite),
+    syscall!(removexattrat).only(&[Arg(0, Is::ProcFd), Arg(2, Is::Equal(0))]).with(Need::XattrWrite),
+    syscall!(getxattr).with(Need::OldXattr),
+    syscall!(listxattr).with(Need::OldXattr),
+    syscall!(setxattr).with(Need::OldXattrWrite),
+    syscall!(removexattr).with(Need::OldXattrWrite),
 ];
 
 // The same numbers on every architecture (`syscalls(2)`).

@@ -25,7 +25,7 @@ pub use address::Address;
 pub use donated::Donated;
 pub use frames::{Frames, Framing};
 pub use gofer_sys::io::{ReadInto, WriteFrom};
-pub use listener::{Acceptor, Listener};
+pub use listener::{Acceptor, Listener, SocketFile};
 pub use socket::Socket;
 
 use gofer_vfs::Errno;

@@ -91,6 +91,11 @@ impl Listener {
         &self.address
     }
 
+    /// Leaves the file of the socket to the caller, for a process that may not remove it by its path at the end.
+    pub fn take_file(&mut self) -> Option<SocketFile> {
+        self.file.take()
+    }
+
     /// What stops it.
     pub fn acceptor(&self) -> Acceptor {
         Acceptor(Arc::clone(&self.latch))
@@ -115,7 +120,7 @@ impl Drop for Listener {
 
 /// The file of a unix socket, known again by its inode.
 #[derive(Debug)]
-struct SocketFile {
+pub struct SocketFile {
     path: PathBuf,
     id: (u64, u64),
 }
@@ -126,7 +131,8 @@ impl SocketFile {
         Some(Self { path: path.to_owned(), id: (found.dev(), found.ino()) })
     }
 
-    fn remove(&self) {
+    /// Removes it, if it is still the same.
+    pub fn remove(&self) {
         if Self::of(&self.path).is_some_and(|now| now.id == self.id) {
             // Whoever removed it meanwhile did what was to be done.
             let _ = fs::remove_file(&self.path);

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::client::{Failed, Names, ROOT};
 use super::operation::Operation;
-use super::server::{Scratch, Server};
+use super::server::{Scratch, Sealed, Server};
 use super::stats::Spread;
 use super::tree::{self, Tree};
 use crate::report::Failure;
@@ -20,7 +20,7 @@ const ASKED: u32 = 20_000;
 /// Connections to open.
 const CONNECTIONS: u32 = 1_000;
 /// Servers to start.
-const STARTS: u32 = 7;
+const STARTS: u32 = 21;
 
 /// A number that is not a rate.
 #[derive(Debug, Serialize)]
@@ -57,25 +57,28 @@ impl Figures<'_> {
     }
 }
 
-/// Starts our server a few times. The median of the time to the first attach, and the memory after it.
+/// Starts our server a few times, sealed and not, in turns. The median of the time to the first attach, and the
+/// memory after it.
 pub(super) fn start(figures: &mut Vec<Figure>) -> Result<(), Failure> {
-    let (mut times, mut sizes, mut own) = (Vec::new(), Vec::new(), Vec::new());
+    const NAMES: [(&str, &str); 3] =
+        [("start to first attach", "ms"), ("memory at start", "KiB"), ("of which is no file's", "KiB")];
     let kib = |bytes: u64| bytes as f64 / 1024.0;
+    let mut all = [Sealed::Yes, Sealed::No].map(|sealed| (sealed, [const { Vec::new() }; 3]));
     for _ in 0..STARTS {
-        let scratch = Scratch::new("start")?;
-        let (server, took) = Server::start(scratch.path())?;
-        times.push(took.as_secs_f64() * 1e3);
-        sizes.extend(server.process.and_then(|process| process.rss()).map(kib));
-        own.extend(server.process.and_then(|process| process.anonymous()).map(kib));
+        for (sealed, [times, sizes, own]) in &mut all {
+            let scratch = Scratch::new("start")?;
+            let (server, took) = Server::start(scratch.path(), *sealed)?;
+            times.push(took.as_secs_f64() * 1e3);
+            sizes.extend(server.process.and_then(|process| process.rss()).map(kib));
+            own.extend(server.process.and_then(|process| process.anonymous()).map(kib));
+        }
     }
-    for (figure, values, unit) in [
-        ("start to first attach", times, "ms"),
-        ("memory at start", sizes, "KiB"),
-        ("of which is no file's", own, "KiB"),
-    ] {
-        if let Some(spread) = Spread::of(values) {
-            let (figure, server) = (figure.to_owned(), "gofer".to_owned());
-            figures.push(Figure { figure, server, value: spread.median, unit });
+    for (sealed, values) in all {
+        for ((figure, unit), values) in NAMES.into_iter().zip(values) {
+            if let Some(spread) = Spread::of(values) {
+                let (figure, server) = (figure.to_owned(), sealed.label().to_owned());
+                figures.push(Figure { figure, server, value: spread.median, unit });
+            }
         }
     }
     Ok(())

@@ -44,7 +44,7 @@ use load::Load;
 pub(crate) use operation::Operation;
 use report::{Lane, Measured, Measurement, Outcome, Report};
 pub(crate) use server::Place;
-use server::{Scratch, Server};
+use server::{Scratch, Sealed, Server};
 use stats::{Latencies, Slice};
 use tree::Tree;
 
@@ -76,9 +76,15 @@ pub(crate) fn run(bench: &Bench) -> Result<(), Failure> {
             errno(&error)
         ))
     })?;
-    let own = if bench.addr.is_none() { Some(Scratch::new("served")?) } else { None };
+    let mut own = Vec::new();
+    if bench.addr.is_none() {
+        own.push((Scratch::new("served")?, Sealed::Yes));
+    }
+    if bench.vs_unsealed {
+        own.push((Scratch::new("unsealed")?, Sealed::No));
+    }
     let mut sites = Vec::new();
-    let done = open_sites(bench, wanted, own.as_ref(), &mut sites)
+    let done = open_sites(bench, wanted, &own, &mut sites)
         .and_then(|()| measure_all(bench, wanted, &scratch.tree(), &sites));
     let removed = sites
         .iter_mut()
@@ -93,10 +99,11 @@ pub(crate) fn run(bench: &Bench) -> Result<(), Failure> {
 fn open_sites(
     bench: &Bench,
     wanted: &[Operation],
-    own: Option<&Scratch>,
+    own: &[(Scratch, Sealed)],
     sites: &mut Vec<Site>,
 ) -> Result<(), Failure> {
-    let ours = own.map(|own| Server::start(own.path()).map(|(server, _)| server)).transpose()?;
+    let ours = own.iter().map(|(dir, sealed)| Server::start(dir.path(), *sealed).map(|(server, _)| server));
+    let ours = ours.collect::<Result<Vec<_>, _>>()?;
     let found = bench.addr.iter().chain(&bench.vs).map(|place| Server::at(place, &bench.aname));
     let slots = bench.in_flight.iter().copied().max().unwrap_or(1);
     for mut server in ours.into_iter().chain(found) {

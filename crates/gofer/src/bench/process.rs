@@ -12,6 +12,16 @@ pub(super) struct Process(pub(super) u32);
 pub(super) struct Cpu(HashMap<String, u64>);
 
 impl Process {
+    /// The process that serves: where this one only keeps a sealed server, the server.
+    pub(super) fn serving(self) -> Self {
+        let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", self.0)).unwrap_or_default();
+        let name = |pid: u32| fs::read_to_string(format!("/proc/{pid}/comm")).ok();
+        match children.split_ascii_whitespace().map(str::parse).collect::<Vec<_>>()[..] {
+            [Ok(child)] if name(child) == name(self.0) => Self(child),
+            _ => self,
+        }
+    }
+
     /// Whether it exists and may be looked at.
     pub(super) fn is_known(&self) -> bool {
         self.rss().is_some()

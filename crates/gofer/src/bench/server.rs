@@ -53,6 +53,24 @@ impl FromStr for Place {
     }
 }
 
+/// Whether a server of ours gives up its rights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sealed {
+    /// As it does by default.
+    Yes,
+    /// Not at all.
+    No,
+}
+
+impl Sealed {
+    pub(super) fn label(self) -> &'static str {
+        match self {
+            Self::Yes => "gofer",
+            Self::No => "unsealed",
+        }
+    }
+}
+
 /// A server that is measured.
 #[derive(Debug)]
 pub(super) struct Server {
@@ -78,7 +96,7 @@ impl Server {
     }
 
     /// Starts this program as a server of a directory, and says how long it took to the first attach.
-    pub(super) fn start(dir: &Path) -> Result<(Self, Duration), Failure> {
+    pub(super) fn start(dir: &Path, sealed: Sealed) -> Result<(Self, Duration), Failure> {
         let failed = |why: fmt::Arguments<'_>| {
             Failure::start(format!(
                 "cannot start a server to measure: {why}; see what it said, or write ADDR"
@@ -93,6 +111,9 @@ impl Server {
         command.arg("serve").arg(export).args(["--quiet", "--log-level", "error", "--max-fids", MAX_FIDS]);
         command.arg("--listen");
         command.arg(address.to_string()).stdin(Stdio::null()).stdout(Stdio::null());
+        if sealed == Sealed::No {
+            command.args(["--sandbox", "none", "--i-trust-the-clients"]);
+        }
         // What the surroundings say of servers is not meant for this one.
         for (name, _) in
             std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"GOFER_"))
@@ -101,12 +122,12 @@ impl Server {
         }
         let start = Instant::now();
         let mut own = Own(command.spawn().map_err(|error| failed(format_args!("{}", errno(&error))))?);
-        let process = Some(Process(own.0.id()));
         loop {
             match Client::attach(&address, "/", Version::BASE) {
                 Ok(_) => {
                     let took = start.elapsed();
-                    let (label, aname) = ("gofer".to_owned(), "/".to_owned());
+                    let (label, aname) = (sealed.label().to_owned(), "/".to_owned());
+                    let process = Some(Process(own.0.id()).serving());
                     return Ok((Self { label, address, aname, process, _own: Some(own) }, took));
                 }
                 Err(_) if start.elapsed() < PATIENCE => {}
@@ -126,7 +147,11 @@ impl Server {
 
     /// Learns which process it is, where that can be known.
     pub(super) fn find_process(&mut self, client: &Client) {
-        self.process = self.process.or_else(|| client.peer().map(Process)).filter(Process::is_known);
+        self.process = self
+            .process
+            .or_else(|| client.peer().map(Process))
+            .map(Process::serving)
+            .filter(Process::is_known);
     }
 
     /// What is said when it cannot be measured any further.

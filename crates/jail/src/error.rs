@@ -1,0 +1,110 @@
+//! [`Error`]: a step that was refused.
+
+use std::fmt;
+
+use gofer_vfs::Errno;
+
+/// A part of what is given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layer {
+    /// Descriptors that the process was started with.
+    Descriptors,
+    /// Namespaces.
+    Namespaces,
+    /// Which users and groups exist in the namespace.
+    Ids,
+    /// The mounts and the root.
+    Root,
+    /// Limits of resources.
+    Limits,
+    /// Gaining rights, and showing memory.
+    Privileges,
+    /// Capabilities.
+    Capabilities,
+    /// Landlock.
+    Landlock,
+    /// The filter of system calls.
+    Seccomp,
+}
+
+const LAYERS: [Layer; 9] = [
+    Layer::Descriptors,
+    Layer::Namespaces,
+    Layer::Ids,
+    Layer::Root,
+    Layer::Limits,
+    Layer::Privileges,
+    Layer::Capabilities,
+    Layer::Landlock,
+    Layer::Seccomp,
+];
+
+impl fmt::Display for Layer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Descriptors => "descriptors",
+            Self::Namespaces => "namespaces",
+            Self::Ids => "ids",
+            Self::Root => "root",
+            Self::Limits => "limits",
+            Self::Privileges => "privileges",
+            Self::Capabilities => "capabilities",
+            Self::Landlock => "landlock",
+            Self::Seccomp => "seccomp",
+        })
+    }
+}
+
+/// What cannot be given up, why, and what to do.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("cannot be sealed ({layer}): {what}: {errno}; {fix}")]
+pub struct Error {
+    /// The part that was refused.
+    pub layer: Layer,
+    /// What was tried.
+    pub what: String,
+    /// Why not.
+    pub errno: Errno,
+    /// What to do about it.
+    pub fix: String,
+}
+
+impl Error {
+    pub(crate) fn new(layer: Layer, what: impl Into<String>, errno: Errno, fix: impl Into<String>) -> Self {
+        Self { layer, what: what.into(), errno, fix: fix.into() }
+    }
+
+    /// As the second process tells it to the first.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let layer = LAYERS.iter().position(|layer| *layer == self.layer).unwrap_or(0);
+        format!("{layer}\0{}\0{}\0{}", self.errno.number(), self.what, self.fix).into_bytes()
+    }
+
+    /// What was told; `None` when it is no error.
+    pub(crate) fn decode(said: &[u8]) -> Option<Self> {
+        let mut words = std::str::from_utf8(said).ok()?.splitn(4, '\0');
+        let layer = *LAYERS.get(words.next()?.parse::<usize>().ok()?)?;
+        let errno = Errno::new(words.next()?.parse().ok()?)?;
+        Some(Self::new(layer, words.next()?, errno, words.next()?))
+    }
+}
+
+/// What no system that can run this refuses.
+pub(crate) fn impossible(errno: Errno) -> Error {
+    Error::new(Layer::Namespaces, "talking to the second process", errno, "try again")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_told_is_what_was_refused() {
+        for layer in LAYERS {
+            let error = Error::new(layer, "a thing", Errno::EPERM, "do another; or none");
+            assert_eq!(Error::decode(&error.encode()), Some(error.clone()));
+            assert!(error.to_string().contains(&layer.to_string()));
+        }
+        assert_eq!(Error::decode(b"sealed"), None);
+    }
+}

@@ -1,0 +1,37 @@
+//! Step 7: files can be opened, made and removed below the exports only, each as it allows; no TCP port, abstract unix
+//! socket or process outside can be reached.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use gofer_sys::landlock::{self, Below};
+use gofer_vfs::Errno;
+
+use crate::report::Rule;
+use crate::{Error, Layer, Tasks, Tree};
+
+pub(crate) fn rule(tree: &Tree, tasks: Tasks) -> (Rule, Below) {
+    let below = Below { write: tree.writable, devices: tree.devices, sockets: tasks.host_sockets };
+    let rights = match (tree.writable, tree.devices) {
+        (false, _) => "read",
+        (true, false) => "read, write, make, remove, move; no devices",
+        (true, true) => "read, write, make, remove, move; devices too",
+    };
+    (Rule { path: tree.path.display().to_string(), rights }, below)
+}
+
+pub(crate) fn restrict(roots: &[OwnedFd], rules: Vec<(Rule, Below)>) -> Result<(u32, Vec<Rule>), Error> {
+    let (rules, below): (Vec<_>, Vec<_>) = rules.into_iter().unzip();
+    let places: Vec<_> = roots.iter().map(AsFd::as_fd).zip(below).collect();
+    match landlock::restrict(&places) {
+        Ok(abi) => Ok((abi, rules)),
+        Err(errno @ Errno::EOPNOTSUPP) => Err(Error::new(
+            Layer::Landlock,
+            "restricting which files can be opened",
+            errno,
+            "use Linux 5.19 or later with Landlock (CONFIG_SECURITY_LANDLOCK, lsm=landlock,..), or say --sandbox auto",
+        )),
+        Err(errno) => {
+            Err(Error::new(Layer::Landlock, "restricting which files can be opened", errno, "allow it"))
+        }
+    }
+}

@@ -1,0 +1,292 @@
+//! What the process gives up before it reads a byte from a client.
+//!
+//! A [`Plan`] is carried out once, by [`Plan::enter`], in one order, and its end is a [`Sealed`]: whoever serves asks
+//! for one. Each step is a file, with its reason and its own refusals:
+//!
+//! | step | file | afterwards |
+//! |---|---|---|
+//! | 1 | `descriptors` | nothing that the process was started with is open but what was named |
+//! | 2 | `namespaces` | no other process, network or host name can be seen |
+//! | 3 | `root` | the exports are mounts that no path leads to; the root is empty |
+//! | 4 | `limits` | no limit can be raised; no core dump |
+//! | 5 | `privileges` | no rights can be gained; memory is hidden; new files get exactly the mode asked for |
+//! | 6 | `capabilities` | of root's rights only those that operations need are left |
+//! | 7 | `landlock` | files are opened below the exports only, as each of them allows |
+//! | 8 | `seccomp` | only the system calls that operations make are left |
+//!
+//! All but `none` make a second process, which is the one that goes on. The first, the keeper, has no part in serving:
+//! it passes signals on, waits for the second to end, cleans up and ends in the same way. When a step is refused the
+//! second process ends, and nothing half-sealed is left.
+
+mod capabilities;
+mod descriptors;
+mod error;
+mod landlock;
+mod limits;
+mod namespaces;
+mod privileges;
+mod report;
+mod root;
+mod seccomp;
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
+
+use gofer_sys::capability::Capability;
+use gofer_sys::namespace::{self, Child, Namespaces, Side};
+use gofer_sys::open::ProcFd;
+use gofer_vfs::Errno;
+
+use seccomp::Needs;
+
+pub use error::{Error, Layer};
+pub use gofer_sys::namespace::Ended;
+pub use gofer_sys::seccomp::Violation;
+pub use report::{Held, Operations, Report, Rule};
+
+/// What the two processes say to each other.
+const GO: &[u8] = b"go";
+const SEALED: &[u8] = b"sealed";
+/// The code of a second process that was refused something; the first tells about it.
+const REFUSED: i32 = 3;
+
+/// How much is to be given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Strength {
+    /// As much as this user and kernel can do, but Landlock or namespaces and a filter of system calls at least.
+    Auto,
+    /// All of it.
+    Full,
+    /// What needs no namespaces.
+    Landlock,
+    /// Nothing.
+    None,
+}
+
+/// The layers that may be left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Layers {
+    /// Steps 2 and 3.
+    pub namespaces: bool,
+    /// Step 6.
+    pub capabilities: bool,
+    /// Step 7.
+    pub landlock: bool,
+    /// Step 8.
+    pub seccomp: bool,
+}
+
+impl Layers {
+    /// All of them.
+    pub const ALL: Self = Self { namespaces: true, capabilities: true, landlock: true, seccomp: true };
+    /// None of them.
+    pub const NONE: Self = Self { namespaces: false, capabilities: false, landlock: false, seccomp: false };
+}
+
+impl Strength {
+    /// What may be done, the strongest first.
+    fn rungs(self) -> &'static [Layers] {
+        const FLAT: Layers = Layers { namespaces: false, ..Layers::ALL };
+        const UNLOCKED: Layers = Layers { landlock: false, ..Layers::ALL };
+        match self {
+            Self::Auto => &[Layers::ALL, UNLOCKED, FLAT],
+            Self::Full => &[Layers::ALL],
+            Self::Landlock => &[FLAT],
+            Self::None => &[],
+        }
+    }
+}
+
+/// A tree that will be served.
+#[derive(Debug)]
+pub struct Tree {
+    /// Where it is.
+    pub path: PathBuf,
+    /// The place that the path led to when it was checked.
+    pub place: OwnedFd,
+    /// Clients may change it.
+    pub writable: bool,
+    /// Clients may make device files in it.
+    pub devices: bool,
+}
+
+/// What the server will do besides serving files.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Tasks {
+    /// Accept connections.
+    pub listen: bool,
+    /// Read and, where an export is writable, change extended attributes.
+    pub xattrs: bool,
+    /// Connect to unix sockets in the exports.
+    pub host_sockets: bool,
+    /// Have memory in common with clients.
+    pub channels: bool,
+    /// Do without any capability, for the user's own rights suffice.
+    pub own_rights: bool,
+}
+
+/// What is to be given up, and what is needed afterwards.
+pub struct Plan {
+    /// What will be served.
+    pub trees: Vec<Tree>,
+    /// What else will be done.
+    pub tasks: Tasks,
+    /// What becomes of a system call that is not on the list.
+    pub violation: Violation,
+    /// What the keeper does when the second process has ended, and this process when nothing came of it.
+    pub at_end: Box<dyn FnOnce(Option<Ended>)>,
+}
+
+/// The proof that the process has given up what was asked for, and what it has kept to serve.
+///
+/// Only [`Plan::enter`] makes one. It can be neither written down nor copied:
+///
+/// ```compile_fail,E0063
+/// let sealed = gofer_jail::Sealed {};
+/// ```
+///
+/// ```compile_fail,E0277
+/// fn any<T: Default>() -> T {
+///     T::default()
+/// }
+/// let sealed: gofer_jail::Sealed = any();
+/// ```
+///
+/// and so what asks for one cannot be called without having given up the rest:
+///
+/// ```compile_fail,E0061
+/// fn serve(_sealed: &gofer_jail::Sealed) {}
+/// serve();
+/// ```
+#[derive(Debug)]
+pub struct Sealed {
+    procfd: ProcFd,
+    roots: Vec<OwnedFd>,
+}
+
+impl Sealed {
+    /// The root of a tree of the plan, by its place there, and the way to open what is below it.
+    pub fn tree(&self, number: usize) -> Option<(&ProcFd, BorrowedFd<'_>)> {
+        self.roots.get(number).map(|root| (&self.procfd, root.as_fd()))
+    }
+}
+
+impl Plan {
+    /// Gives it up. What returns is another process than what called, unless nothing is to be given up or something
+    /// is refused: then it is the same, and nothing has changed for it but that inherited descriptors that nobody took
+    /// over are closed. There must be one thread only.
+    ///
+    /// # Errors
+    /// What is refused, why, and what to do.
+    pub fn enter(self, strength: Strength) -> Result<(Sealed, Report), Error> {
+        if strength == Strength::None {
+            let procfd = ProcFd::open().map_err(root::no_proc)?;
+            let roots = self.trees.into_iter().map(|tree| tree.place).collect();
+            return Ok((Sealed { procfd, roots }, Report::default()));
+        }
+        self.enter_first_of(strength.rungs())
+    }
+
+    /// As [`enter`](Self::enter), with chosen layers: to test each of them alone.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn enter_with(self, layers: Layers) -> Result<(Sealed, Report), Error> {
+        self.enter_first_of(&[layers])
+    }
+
+    fn enter_first_of(self, rungs: &[Layers]) -> Result<(Sealed, Report), Error> {
+        let mut refused = Vec::new();
+        // Asked before a namespace of users gives rights that are good only inside.
+        let kept = capabilities::kept(&self);
+        for layers in rungs {
+            let wanted = namespaces::wanted(*layers);
+            match self.split(wanted) {
+                Ok(Now::Keeper(child)) => {
+                    let ended = child.keep();
+                    (self.at_end)(Some(ended));
+                    std::process::exit(match ended {
+                        Ended::Exit(code) => code,
+                        Ended::Signal(_) => 1,
+                    });
+                }
+                Ok(Now::Child(keeper)) => {
+                    let sealed = self.seal(*layers, wanted, &kept, refused);
+                    let said = match &sealed {
+                        Ok(_) => SEALED.to_vec(),
+                        Err(error) => error.encode(),
+                    };
+                    // When the keeper is gone, so is this process.
+                    let told = namespace::say(keeper.as_fd(), &said);
+                    match (sealed, told) {
+                        (Ok(sealed), Ok(())) => return Ok(sealed),
+                        _ => std::process::exit(REFUSED),
+                    }
+                }
+                Err(error) => refused.push(error),
+            }
+        }
+        (self.at_end)(None);
+        // The weakest is the one that would have done.
+        Err(refused.pop().unwrap_or_else(|| error::impossible(Errno::EINVAL)))
+    }
+
+    /// Makes the second process, and waits until it says that it is sealed.
+    fn split(&self, wanted: Namespaces) -> Result<Now, Error> {
+        let (keeper_end, child_end) = namespace::pair().map_err(error::impossible)?;
+        match namespace::split(wanted).map_err(|errno| namespaces::refused(wanted, errno))? {
+            Side::Child => {
+                drop(keeper_end);
+                // Without the word to go on there is no keeper.
+                if namespace::hear(child_end.as_fd(), GO.len()) != GO {
+                    std::process::exit(REFUSED);
+                }
+                Ok(Now::Child(child_end))
+            }
+            Side::Keeper(child) => {
+                drop(child_end);
+                match namespaces::let_go(&child, wanted, keeper_end.as_fd()) {
+                    Ok(()) => Ok(Now::Keeper(child)),
+                    Err(error) => {
+                        child.end();
+                        Err(error)
+                    }
+                }
+            }
+        }
+    }
+
+    /// The steps, in the second process.
+    fn seal(
+        self,
+        layers: Layers,
+        wanted: Namespaces,
+        kept: &[(Capability, &'static str)],
+        weaker: Vec<Error>,
+    ) -> Result<(Sealed, Report), Error> {
+        let mut report = Report { weaker, ..Report::default() };
+        report.closed = descriptors::close()?;
+        report.namespaces = namespaces::enter(wanted)?;
+        let rules: Vec<_> = self.trees.iter().map(|tree| landlock::rule(tree, self.tasks)).collect();
+        let needs = Needs::new(&self.trees, self.tasks);
+        let sealed = root::enter(self.trees, layers)?;
+        report.limits = limits::freeze()?;
+        privileges::give_up()?;
+        if layers.capabilities {
+            report.capabilities = Some(capabilities::reduce(kept)?);
+        }
+        if layers.landlock {
+            report.landlock = Some(landlock::restrict(&sealed.roots, rules)?);
+        }
+        if layers.seccomp {
+            report.seccomp = Some(seccomp::install(&needs, &sealed.procfd, self.violation)?);
+        }
+        Ok((sealed, report))
+    }
+}
+
+/// Which of two processes this is.
+enum Now {
+    Keeper(Child),
+    Child(OwnedFd),
+}

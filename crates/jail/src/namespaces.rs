@@ -1,0 +1,86 @@
+//! Step 2: namespaces of the process's own, so that no other process, socket address or message queue of the host has
+//! a name in here. An ordinary user makes a namespace of users first, which anybody may where the host allows it.
+
+use std::os::fd::BorrowedFd;
+
+use gofer_sys::capability;
+use gofer_sys::mount;
+use gofer_sys::namespace::{self, Child, Namespaces};
+use gofer_vfs::Errno;
+
+use crate::{Error, GO, Layer, Layers, SEALED, error};
+
+pub(crate) fn wanted(layers: Layers) -> Namespaces {
+    match layers.namespaces {
+        false => Namespaces::None,
+        true if capability::may_mount() => Namespaces::Own,
+        true => Namespaces::OwnWithUsers,
+    }
+}
+
+pub(crate) fn refused(wanted: Namespaces, errno: Errno) -> Error {
+    let (what, fix) = match (wanted, errno) {
+        (Namespaces::None, _) => {
+            ("making the process that serves", "raise the limit on processes (ulimit -u)")
+        }
+        (_, Errno::EBUSY) => ("making the process that serves", "seal before the first thread is started"),
+        (Namespaces::Own, _) => {
+            ("making namespaces", "allow clone(2) with CLONE_NEW*, or say --sandbox landlock")
+        }
+        (Namespaces::OwnWithUsers, Errno::ENOSPC) => {
+            ("making a namespace of users", "raise user.max_user_namespaces, or say --sandbox landlock")
+        }
+        (Namespaces::OwnWithUsers, _) => (
+            "making a namespace of users",
+            "allow them to this user (kernel.unprivileged_userns_clone, the container's seccomp profile), \
+             or say --sandbox landlock",
+        ),
+    };
+    Error::new(Layer::Namespaces, what, errno, fix)
+}
+
+/// What the keeper does for the second process: says which users exist, lets it go, and hears what became of it.
+pub(crate) fn let_go(child: &Child, wanted: Namespaces, socket: BorrowedFd<'_>) -> Result<(), Error> {
+    if wanted == Namespaces::OwnWithUsers {
+        child.map_ids().map_err(|errno| {
+            Error::new(
+                Layer::Ids,
+                "mapping this user and group into the namespace of users",
+                errno,
+                "run as a user and group that exist in the surrounding namespace, or say --sandbox landlock",
+            )
+        })?;
+    }
+    namespace::say(socket, GO).map_err(error::impossible)?;
+    let said = namespace::hear(socket, 4096);
+    if said == SEALED {
+        return Ok(());
+    }
+    // Without a word it was ended, by a filter as a rule.
+    Err(Error::decode(&said).unwrap_or_else(|| {
+        Error::new(
+            Layer::Seccomp,
+            "the process that was to serve ended before it was sealed",
+            Errno::ECHILD,
+            "see the kernel's log for the system call that was refused, or say --sandbox none",
+        )
+    }))
+}
+
+/// What is left to do inside: nothing mounted here is to be seen outside.
+pub(crate) fn enter(wanted: Namespaces) -> Result<&'static [&'static str], Error> {
+    let made: &[_] = match wanted {
+        Namespaces::None => return Ok(&[]),
+        Namespaces::Own => &["mnt", "pid", "net", "ipc", "uts"],
+        Namespaces::OwnWithUsers => &["user", "mnt", "pid", "net", "ipc", "uts"],
+    };
+    mount::make_private().map_err(|errno| {
+        Error::new(
+            Layer::Namespaces,
+            "making mounts private",
+            errno,
+            "allow mount(2) to this user (the container's seccomp or AppArmor profile), or say --sandbox landlock",
+        )
+    })?;
+    Ok(made)
+}

@@ -1,0 +1,70 @@
+//! Step 3: the exports become mounts that no path leads to, read-only where they are so, without set-id programs and
+//! devices; and the root becomes an empty directory. A process that is taken over has nothing to open by path, and
+//! `..` from an export ends at its root. The same holds for the kept descriptor of `/proc/self/fd`.
+//!
+//! `noexec` is not set: clients map files that were donated to them, and may run them.
+
+use std::os::fd::AsFd;
+
+use gofer_sys::open::ProcFd;
+use gofer_sys::{attr, mount, walk};
+use gofer_vfs::Errno;
+
+use crate::{Error, Layer, Layers, Sealed, Tree};
+
+pub(crate) fn enter(trees: Vec<Tree>, layers: Layers) -> Result<Sealed, Error> {
+    if !layers.namespaces {
+        let procfd = ProcFd::open().map_err(no_proc)?;
+        return Ok(Sealed { procfd, roots: trees.into_iter().map(|tree| tree.place).collect() });
+    }
+    let roots = trees.iter().map(detach).collect::<Result<_, _>>()?;
+    // Opened in the old namespace: by `..` they lead to all of it.
+    drop(trees);
+    let procfd = ProcFd::detached().map_err(no_proc)?;
+    mount::empty_root().map_err(|errno| {
+        Error::new(
+            Layer::Root,
+            "leaving the root directory (pivot_root)",
+            errno,
+            "allow it (the container's seccomp profile; the root must not be an initial RAM disk), \
+             or say --sandbox landlock",
+        )
+    })?;
+    Ok(Sealed { procfd, roots })
+}
+
+/// A mount of the tree's own. The path leads through the new namespace now: it must still be the same file.
+fn detach(tree: &Tree) -> Result<std::os::fd::OwnedFd, Error> {
+    let refused = |what: &str, errno, fix: &str| {
+        Err(Error::new(Layer::Root, format!("{what} {:?}", tree.path), errno, fix.to_owned()))
+    };
+    let again = match walk::open_root(&tree.path) {
+        Ok(again) => again,
+        Err(errno) => return refused("finding again", errno, "give this user the right to search its path"),
+    };
+    let id = |place| attr::stat(place).map(|attr| attr.id);
+    if id(again.as_fd()) != id(tree.place.as_fd()) {
+        return refused("finding again", Errno::ESTALE, "do not move it while the server starts; try again");
+    }
+    let detached = match mount::detach(again.as_fd()) {
+        Ok(detached) => detached,
+        Err(errno) => {
+            return refused("copying the mount of", errno, "allow mounting, or say --sandbox landlock");
+        }
+    };
+    match mount::restrict(detached.as_fd(), mount::Restrictions { read_only: !tree.writable }) {
+        Ok(()) => Ok(detached),
+        Err(Errno::ENOSYS) => refused(
+            "restricting the mount of",
+            Errno::ENOSYS,
+            "use Linux 5.12 or later, or say --sandbox landlock",
+        ),
+        Err(errno) => {
+            refused("restricting the mount of", errno, "allow mount_setattr(2), or say --sandbox landlock")
+        }
+    }
+}
+
+pub(crate) fn no_proc(errno: Errno) -> Error {
+    Error::new(Layer::Root, "keeping /proc/self/fd", errno, "mount procfs at /proc")
+}

@@ -1,0 +1,236 @@
+//! A second process in namespaces of its own, and what the first does for it.
+
+use std::fs;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use gofer_vfs::{Errno, Result};
+use rustix::process::{Pid, Signal, WaitOptions};
+
+use crate::seccomp::{Call, Need, syscall};
+use crate::{call, errno, last_errno};
+
+/// The system calls of this module.
+pub const SYSCALLS: &[Call] = &[
+    syscall!(clone).with(Need::Start),
+    syscall!(kill).with(Need::Start),
+    syscall!(prctl).with(Need::Start),
+    syscall!(rt_sigtimedwait).with(Need::Start),
+    syscall!(wait4).with(Need::Start),
+];
+
+/// Which namespaces a process gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Namespaces {
+    /// None.
+    None,
+    /// Mounts, processes, network, System V IPC, host name.
+    Own,
+    /// The same below a namespace of users, which anybody may make.
+    OwnWithUsers,
+}
+
+/// Which of the two processes this is.
+#[derive(Debug)]
+pub enum Side {
+    /// The one that was there.
+    Keeper(Child),
+    /// The new one.
+    Child,
+}
+
+/// A process that was made by [`split`].
+#[derive(Debug)]
+pub struct Child(Pid);
+
+/// How a child ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// By itself, with this code.
+    Exit(i32),
+    /// By a signal. A filter of system calls sends `SIGSYS`, 31.
+    Signal(i32),
+}
+
+/// The signals that a keeper waits for.
+const WATCHED: [i32; 4] = [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGCHLD];
+
+/// Makes a process that goes on from here in other namespaces, and dies when this one does. The keeper has the
+/// signals that end a server blocked from here on, so that none is lost.
+///
+/// # Errors
+/// `EBUSY` when there is more than one thread; those of `clone(2)`: `EPERM` or `ENOSPC` where namespaces are not
+/// allowed.
+pub fn split(namespaces: Namespaces) -> Result<Side> {
+    if fs::read_dir("/proc/self/task").map_or(0, Iterator::count) != 1 {
+        return Err(Errno::EBUSY);
+    }
+    let own =
+        libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWNET | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS;
+    let flags = match namespaces {
+        Namespaces::None => 0,
+        Namespaces::Own => own,
+        Namespaces::OwnWithUsers => own | libc::CLONE_NEWUSER,
+    };
+    let before = block(true)?;
+    // SAFETY: without CLONE_VM this is fork(2): the child has a copy of the memory. This is the only thread, as was
+    // checked above, so no lock is held by one that the copy does not have, and the handlers that fork(3) would run
+    // are for such locks. The C library does not keep a process's number; the one of the thread that it keeps is only
+    // compared with itself. Both architectures take the flags first, and zeros for all that these flags do not use.
+    let pid = unsafe { libc::syscall(libc::SYS_clone, flags | libc::SIGCHLD, 0, 0, 0, 0) };
+    match i32::try_from(pid).map(Pid::from_raw) {
+        Ok(None) => {
+            restore(&before);
+            rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).map_err(errno)?;
+            Ok(Side::Child)
+        }
+        Ok(Some(child)) if pid > 0 => Ok(Side::Keeper(Child(child))),
+        _ => {
+            let error = last_errno();
+            restore(&before);
+            Err(error)
+        }
+    }
+}
+
+/// Blocks the signals a keeper waits for; says which were blocked before.
+fn block(all: bool) -> Result<libc::sigset_t> {
+    let set = watched();
+    let mut before = empty();
+    let how = if all { libc::SIG_BLOCK } else { libc::SIG_UNBLOCK };
+    // SAFETY: both sets are live values of this function.
+    match unsafe { libc::sigprocmask(how, &raw const set, &raw mut before) } {
+        0 => Ok(before),
+        _ => Err(last_errno()),
+    }
+}
+
+fn restore(before: &libc::sigset_t) {
+    // SAFETY: the set is borrowed, and no old one is asked for.
+    let done =
+        unsafe { libc::sigprocmask(libc::SIG_SETMASK, std::ptr::from_ref(before), std::ptr::null_mut()) };
+    debug_assert_eq!(done, 0, "a set that was in use is one");
+}
+
+fn empty() -> libc::sigset_t {
+    // SAFETY: a set of signals is an array of integers, for which zeros are a value: the empty set.
+    unsafe { std::mem::zeroed() }
+}
+
+fn watched() -> libc::sigset_t {
+    let mut set = empty();
+    for signal in WATCHED {
+        // SAFETY: the set is a live value and the signals are constants that exist.
+        unsafe { libc::sigaddset(&raw mut set, signal) };
+    }
+    set
+}
+
+impl Child {
+    /// Says which users and groups exist in the child's namespace of users: all, where this process may say so, else
+    /// its own. They have the same numbers as here.
+    ///
+    /// # Errors
+    /// Those of writing to `/proc/PID/uid_map` (`user_namespaces(7)`): `EPERM`.
+    pub fn map_ids(&self) -> Result<()> {
+        let pid = self.0.as_raw_nonzero();
+        let write = |file: &str, text: &str| {
+            fs::write(format!("/proc/{pid}/{file}"), text)
+                .map_err(|error| Errno::from_host(error.raw_os_error().unwrap_or(0)))
+        };
+        let own = |map: &str| fs::read_to_string(format!("/proc/self/{map}")).unwrap_or_default();
+        let same = |map: &str| {
+            // What exists here exists there: inside, outside, how many.
+            let lines = own(map);
+            let ranges = lines.lines().filter_map(|line| {
+                let mut words = line.split_ascii_whitespace();
+                let (first, count) = (words.next()?, words.nth(1)?);
+                Some(format!("{first} {first} {count}\n"))
+            });
+            ranges.collect::<String>()
+        };
+        let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+        if write("uid_map", &same("uid_map")).is_err() {
+            write("uid_map", &format!("{uid} {uid} 1\n"))?;
+        }
+        if write("gid_map", &same("gid_map")).is_err() {
+            write("setgroups", "deny")?;
+            write("gid_map", &format!("{gid} {gid} 1\n"))?;
+        }
+        Ok(())
+    }
+
+    /// Ends the child, and waits for that.
+    pub fn end(self) {
+        // It fails when the child has ended by itself.
+        let _ = rustix::process::kill_process(self.0, Signal::KILL);
+        let _ = call(|| rustix::process::waitpid(Some(self.0), WaitOptions::empty()));
+        let _ = block(false);
+    }
+
+    /// Passes signals on to the child until it ends, with everything else closed but the standard descriptors; says
+    /// with which code, or by which signal. A signal that a terminal sent has reached the child already.
+    pub fn keep(self) -> Ended {
+        close_from(3);
+        let set = watched();
+        loop {
+            // SAFETY: the structure is integers and pointers, for which zeros are values.
+            let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+            // SAFETY: both are live values of this function.
+            let signal = unsafe { libc::sigwaitinfo(&raw const set, &raw mut info) };
+            if signal != libc::SIGCHLD
+                && info.si_code <= 0
+                && let Some(signal) = Signal::from_named_raw(signal)
+            {
+                // It fails when the child has just ended.
+                let _ = rustix::process::kill_process(self.0, signal);
+            }
+            let ended = call(|| rustix::process::waitpid(Some(self.0), WaitOptions::NOHANG));
+            match ended {
+                Ok(None) => {}
+                Ok(Some((_, status))) => {
+                    return match (status.exit_status(), status.terminating_signal()) {
+                        (Some(code), _) => Ended::Exit(code),
+                        (None, signal) => Ended::Signal(signal.unwrap_or(0)),
+                    };
+                }
+                Err(_) => return Ended::Signal(0),
+            }
+        }
+    }
+}
+
+/// Closes all descriptors from a number on. For a process that uses none of them any more.
+fn close_from(first: u32) {
+    // SAFETY: this closes descriptors that values of this program own. It is called by the keeper, which from then
+    // on waits for signals and the child, by their numbers, and exits: none of the values is used again.
+    unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0) };
+}
+
+/// A pair of sockets between the two processes.
+///
+/// # Errors
+/// Those of `socketpair(2)`.
+pub fn pair() -> Result<(OwnedFd, OwnedFd)> {
+    crate::net::pair()
+}
+
+/// Sends a short message.
+///
+/// # Errors
+/// `EPIPE` when the other process is gone.
+pub fn say(to: BorrowedFd<'_>, what: &[u8]) -> Result<()> {
+    crate::net::send(to, what, b"", None)
+}
+
+/// What the other process said until it was done or gone.
+pub fn hear(from: BorrowedFd<'_>, limit: usize) -> Vec<u8> {
+    let mut heard = Vec::with_capacity(limit);
+    while heard.len() < limit {
+        let heard_len = heard.len();
+        match crate::net::recv(from.as_fd(), &mut heard, limit - heard_len) {
+            Ok(n) if n > 0 => {}
+            _ => break,
+        }
+    }
+    heard
+}
