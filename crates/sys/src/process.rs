@@ -56,19 +56,22 @@ pub fn user() -> (Uid, Gid) {
 pub fn forget_code() {
     let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
     for (start, len) in maps.lines().filter_map(code) {
-        // SAFETY: the mapping is of a file and was not writable when the kernel told of it, nor does this process
-        // make code writable or unmap any while it starts. So its pages are the file's, and MADV_DONTNEED only
+        // SAFETY: the mapping is of a file and was never writable: see `code`. This process makes none writable and
+        // unmaps none while it starts. So its pages are the file's, and MADV_DONTNEED only
         // drops them from the page table: they are had from the file again when they are touched (madvise(2)).
         let _ = unsafe { rustix::mm::madvise(start, len, rustix::mm::Advice::LinuxDontNeed) };
     }
 }
 
-/// A line of `/proc/self/maps` that is of a file's code: where it is mapped.
+/// A line of `/proc/self/maps` that is of a file's code, or of what stands at its front, as the tables that it was
+/// linked by do: where it is mapped. What is relocated when a program is loaded, and closed to writing then, is
+/// neither: it is in a segment that can be written, and the front of an ELF file is its header (`elf(5)`).
 fn code(line: &str) -> Option<(*mut std::ffi::c_void, usize)> {
     let mut fields = line.split_ascii_whitespace();
-    let (range, rights) = (fields.next()?, fields.next()?);
-    let is_file = fields.nth(3).is_some_and(|path| path.starts_with('/'));
-    if rights != "r-xp" || !is_file {
+    let (range, rights, offset) = (fields.next()?, fields.next()?, fields.next()?);
+    let is_front = rights == "r--p" && offset.bytes().all(|digit| digit == b'0');
+    let is_file = fields.nth(2).is_some_and(|path| path.starts_with('/'));
+    if !is_file || !(rights == "r-xp" || is_front) {
         return None;
     }
     let (start, end) = range.split_once('-')?;
@@ -193,6 +196,8 @@ mod tests {
         forget_code();
         assert!(code("7f00-7f10 rw-p 0 fe:00 1 /lib/x.so").is_none(), "it may have been written to");
         assert!(code("7f00-7f10 r-xp 0 00:00 0 [vdso]").is_none());
+        assert!(code("7f00-7f10 r--p 00001000 fe:00 1 /lib/x.so").is_none(), "it may have been relocated");
+        assert!(code("7f00-7f10 r--p 00000000 fe:00 1 /lib/x.so").is_some());
         let (start, len) = code("7f00-7f10 r-xp 0 fe:00 1 /a path/x").unwrap();
         assert_eq!((start.addr(), len), (0x7f00, 0x10));
     }
