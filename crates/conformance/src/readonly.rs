@@ -3,13 +3,14 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
+use gofer_server::Policy;
 use gofer_vfs::{Errno, PeerGid, PeerUid, Result};
 use gofer_wire::p9::*;
 
 use crate::attr::{mode, nothing, size};
 use crate::client::{Client, ROOT, name, text};
 use crate::sample::{HELLO, NAMES};
-use crate::{Checked, Site, family};
+use crate::{Checked, Setup, Site, family};
 
 /// The attributes of everything that a test may have touched.
 fn looks(c: &mut Client) -> Result<Vec<Rgetattr>> {
@@ -136,6 +137,19 @@ fn exclusive_locks_are_changes(site: &Site) -> Checked {
     Ok(())
 }
 
+/// A client of a strict export that goes beyond reading is cut off; others are not.
+fn who_changes_a_strict_export_is_cut_off(site: &Site) -> Checked {
+    let policy = Policy { strict: true, ..Policy::default() };
+    let site = site.with(Setup { read_only: true, policy, ..Setup::default() });
+    let (mut c, mut other) = (site.client(), site.client());
+    let fid = c.open_at("file", OpenBits::RDONLY)?;
+    assert_eq!(c.read(fid, 0, 5)?, b"hello");
+    assert_eq!(c.mkdir(ROOT, "new").err(), Some(Errno::ECONNRESET));
+    assert_eq!(c.read(fid, 0, 5).err(), Some(Errno::ECONNRESET));
+    other.getattr(ROOT).map(drop)?;
+    Ok(())
+}
+
 family! {
     "readonly" read_only;
     cases:
@@ -143,6 +157,7 @@ family! {
         other_errors_come_first
         reading_is_as_ever
         a_donated_descriptor_cannot_write
-        exclusive_locks_are_changes;
+        exclusive_locks_are_changes
+        who_changes_a_strict_export_is_cut_off;
     promises:
 }

@@ -61,6 +61,7 @@ name, by default the last component of the path.
   ro       the default, said aloud
   devices  clients may make device files (with rw)
   fifos    clients may open FIFOs
+  strict   a client that tries to change it although it is read-only is cut off
 
 Configuration:
 Every option is also an environment variable and a key of the configuration file: --max-fids is \
@@ -221,7 +222,7 @@ fn seconds(text: &str) -> Result<f64, String> {
 #[derive(clap::Args, Debug, Default, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub(crate) struct Settings {
-    /// Directory to serve, read-only unless :rw; options are rw, ro, devices and fifos.
+    /// Directory to serve, read-only unless :rw; options are rw, ro, devices, fifos and strict.
     #[arg(value_name = "[NAME=]PATH[:OPTION,..]", env = "GOFER_EXPORT", hide_env = true)]
     #[arg(value_hint = ValueHint::AnyPath)]
     #[serde(skip)]
@@ -357,6 +358,8 @@ pub(crate) enum ExportOption {
     Devices,
     /// Clients may open FIFOs.
     Fifos,
+    /// A client that tries to change it although it is read-only is cut off.
+    Strict,
 }
 
 /// Extended attributes that clients reach.

@@ -101,6 +101,7 @@ fn options(export: &Export) -> String {
     let mut words = vec![if export.writable { "read-write" } else { "read-only" }];
     words.extend(export.devices.then_some("clients may make devices"));
     words.extend(export.fifos.then_some("FIFOs may be opened"));
+    words.extend(export.strict.then_some("who tries to change it is cut off"));
     words.join(", ")
 }
 

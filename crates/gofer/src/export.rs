@@ -23,6 +23,7 @@ pub(crate) struct Export {
     pub(crate) devices: bool,
     /// Clients may open FIFOs.
     pub(crate) fifos: bool,
+    pub(crate) strict: bool,
 }
 
 impl Export {
@@ -80,6 +81,7 @@ impl Export {
             writable,
             devices: has(ExportOption::Devices),
             fifos: has(ExportOption::Fifos),
+            strict: has(ExportOption::Strict),
         })
     }
 
@@ -152,7 +154,12 @@ mod tests {
     fn parts(text: &str) -> (Option<String>, String, String) {
         let export = parse(text).unwrap();
         let name = export.name.as_ref().map(|name| name.as_name().as_bytes().escape_ascii().to_string());
-        let on = [(export.writable, "rw"), (export.devices, "devices"), (export.fifos, "fifos")];
+        let on = [
+            (export.writable, "rw"),
+            (export.devices, "devices"),
+            (export.fifos, "fifos"),
+            (export.strict, "strict"),
+        ];
         let on: Vec<_> = on.iter().filter(|(on, _)| *on).map(|(_, word)| *word).collect();
         (name, export.path.display().to_string(), on.join(","))
     }
@@ -166,6 +173,7 @@ mod tests {
             ("a=b", Some("a"), "b", ""),
             ("a=b=c:ro", Some("a"), "b=c", ""),
             ("/srv:fifos", None, "/srv", "fifos"),
+            ("/srv:ro,strict", None, "/srv", "strict"),
         ] {
             assert_eq!(parts(text), (name.map(str::to_owned), path.to_owned(), options.to_owned()), "{text}");
         }

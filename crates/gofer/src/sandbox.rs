@@ -24,7 +24,7 @@ pub(crate) fn enter(
             listen: config.listen.iter().any(|listen| !matches!(listen, Listen::Connection(_))),
             xattrs: config.xattr != XattrPolicy::None,
             host_sockets: config.sockets != HostSockets::None,
-            channels: false,
+            channels: config.limits.channels > 0,
             own_rights: config.own_rights,
         },
         violation: config.violation,

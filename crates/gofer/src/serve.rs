@@ -138,6 +138,7 @@ fn open(
             xattr: config.xattr,
             sockets: config.sockets,
             fifos: export.fifos,
+            strict: export.strict,
             devices: export.devices,
             ids: config.ids,
         },
@@ -147,7 +148,7 @@ fn open(
 fn unusable(export: &export::Export, errno: Errno) -> Failure {
     let hint = match errno {
         Errno::ENOENT if export.path.to_string_lossy().contains(':') => {
-            "check the path (options behind the last ':' are rw, ro, devices and fifos)"
+            "check the path (options behind the last ':' are rw, ro, devices, fifos and strict)"
         }
         Errno::ENOENT | Errno::ENOTDIR => "check the path",
         Errno::EACCES | Errno::EPERM => "run the server as a user who can reach it",

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
 
-use gofer_transport::flipcall::{Channel, Payload};
+use gofer_transport::flipcall::{self, Channel, Payload};
 use gofer_transport::frames::End;
 use gofer_transport::{Frames, Stream};
 use gofer_vfs::{Backend, Errno};
@@ -102,7 +102,11 @@ impl<B: Backend, S: Stream> Connection<B, S> {
                 self.session.handle_datagram(datagram, frame, buffers)
             }));
             let replied = match handled {
-                Ok((head, payload)) => request.reply(head, payload),
+                Ok(Some((head, payload))) => request.reply(head, payload),
+                Ok(None) => {
+                    self.stream.close();
+                    break flipcall::End::Closed;
+                }
                 Err(_) => {
                     tracing::error!(connection = self.id, "a request ended in a panic; please report it");
                     let mut head = Vec::new();

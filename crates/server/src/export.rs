@@ -30,6 +30,8 @@ pub struct Policy {
     /// Whether they may make device nodes. Such a node is never opened here, but it is one for every
     /// program of the host that can reach it.
     pub devices: bool,
+    /// Whether a client of this export that asks for a change and is answered `EROFS` is cut off.
+    pub strict: bool,
     /// How their user and group ids become the host's.
     pub ids: IdMap,
 }

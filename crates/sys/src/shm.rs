@@ -28,6 +28,8 @@ pub const SYSCALLS: &[Call] = &[
         .only(&[Arg(2, Is::Equal(READ_WRITE)), Arg(3, Is::Equal(libc::MAP_SHARED.cast_unsigned()))])
         .with(Need::Channels),
     syscall!(munmap).with(Need::Channels),
+    // How large a page is (`PR_GET_AUXV`).
+    syscall!(prctl).only(&[Arg(0, Is::Equal(0x4155_5856))]).with(Need::Channels),
     syscall!(pread64).with(Need::Channels),
     syscall!(pwrite64).with(Need::Channels),
 ];

@@ -20,7 +20,7 @@ fn what_cannot_be_had_is_one_line_and_exit_code_3() {
     let far = at(&dir.path().join("none/sock"));
     for (args, why) in [
         (["/nope", &at(&socket)], "cannot serve \"/nope\": no such file or directory (ENOENT)"),
-        (["/nope:rx", &at(&socket)], "rw, ro, devices and fifos"),
+        (["/nope:rx", &at(&socket)], "rw, ro, devices, fifos and strict"),
         ([&tree, &tcp], "EADDRINUSE"),
         ([&tree, &far], "ENOENT"),
         ([&tree, "fd:7"], "EBADF"),

@@ -35,6 +35,7 @@ fn words(trees: &[(&'static str, &Path)], setup: Setup) -> Vec<String> {
         let name = if name.is_empty() { String::new() } else { format!("{name}=") };
         let mut options = vec![if read_only { "ro" } else { "rw" }];
         options.extend(policy.fifos.then_some("fifos"));
+        options.extend(policy.strict.then_some("strict"));
         options.extend((policy.devices && !read_only).then_some("devices"));
         words.push(format!("{name}{}:{}", path.display(), options.join(",")));
     }
@@ -42,6 +43,7 @@ fn words(trees: &[(&'static str, &Path)], setup: Setup) -> Vec<String> {
     say("max-fids", &limits.fids.to_string());
     say("max-connections", &limits.connections.to_string());
     say("max-threads", &limits.threads.to_string());
+    say("max-channels", &limits.channels.to_string());
     say("owner", if policy.ids == IdMap::Identity { "client" } else { "squash" });
     say(
         "xattr",
@@ -119,19 +121,20 @@ impl Serving for Sealed {
     }
 }
 
-fn check(name: &str, ground: Ground, dialect: Dialect) {
+fn check(name: &str, ground: Ground, transport: Transport, dialect: Dialect) {
     let family = FAMILIES.iter().find(|family| family.name == name).unwrap();
-    let failures = family.failures(|setup| Site::new(ground, Transport::Unix, dialect, setup));
-    assert!(failures.is_empty(), "{name} in {dialect:?}: {failures:?}");
+    let failures = family.failures(|setup| Site::new(ground, transport, dialect, setup));
+    assert!(failures.is_empty(), "{name} over {transport:?} in {dialect:?}: {failures:?}");
 }
 
 macro_rules! families {
-    ($launch:ident $dialect:ident: $($family:ident)*) => { $(
+    ($launch:ident $transport:ident $dialect:ident: $($family:ident)*) => { $(
         #[test]
         fn $family() {
             crate::check(
                 stringify!($family),
                 gofer_conformance::Ground::Process(crate::$launch),
+                gofer_conformance::Transport::$transport,
                 gofer_conformance::Dialect::$dialect,
             );
         }
@@ -142,12 +145,18 @@ macro_rules! matrix {
     ($($launch:ident)*) => { $(
         mod $launch {
             mod base {
-                families!($launch Base: frames session walk open io attr entry dir xattr lock socket readonly);
+                matrix!(@families $launch Unix Base);
             }
             mod google {
-                families!($launch Google: frames session walk open io attr entry dir xattr lock socket readonly);
+                matrix!(@families $launch Unix Google);
+            }
+            mod channel {
+                matrix!(@families $launch Channel Google);
             }
         }
     )* };
+    (@families $($of:ident)*) => {
+        families!($($of)*: frames session walk open io attr entry dir xattr lock socket readonly);
+    };
 }
 matrix!(full without_namespaces);

@@ -123,13 +123,13 @@ impl<B: Backend> Session<B> {
     }
 
     /// Answers one request of a channel: the head of the reply, and what belongs behind it. `frame` is memory for
-    /// what is copied out of the channel before it is looked at.
+    /// what is copied out of the channel before it is looked at. `None` ends the connection.
     pub(crate) fn handle_datagram<'b>(
         &self,
         datagram: &mut Datagram<'_>,
         frame: &'b mut Vec<u8>,
         buffers: &'b mut Buffers,
-    ) -> (&'b mut Vec<u8>, Payload<'b>) {
+    ) -> Option<(&'b mut Vec<u8>, Payload<'b>)> {
         let Buffers { head, scratch } = buffers;
         frame.clear();
         scratch.clear();
@@ -144,12 +144,16 @@ impl<B: Backend> Session<B> {
             Ok(Taken::Whole(request)) => self.answer_datagram(request, cx, datagram, head),
             Err(error) => Err(error.errno()),
         };
-        let payload = handled.unwrap_or_else(|errno| {
-            tracing::debug!(%errno, "refused on a channel");
-            refuse(errno, head);
-            Payload::Bytes(&[])
-        });
-        (head, payload)
+        let payload = match handled {
+            Ok(payload) => payload,
+            Err(errno) if self.ends_with(errno) => return None,
+            Err(errno) => {
+                tracing::debug!(%errno, "refused on a channel");
+                refuse(errno, head);
+                Payload::Bytes(&[])
+            }
+        };
+        Some((head, payload))
     }
 
     /// Reads from the file to where the data of the reply belongs.

@@ -19,7 +19,7 @@ mod walk;
 mod xattr;
 
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use gofer_transport::Framing;
@@ -57,6 +57,8 @@ pub struct Session<B: Backend> {
     locks: Quota,
     tags: Tags,
     channels: Channels,
+    /// An export was attached whose clients are cut off when they try to change what is read-only.
+    strict: AtomicBool,
 }
 
 /// What the client and the server agreed on.
@@ -153,6 +155,7 @@ impl<B: Backend> Session<B> {
             locks: Quota::new(limits.locks),
             tags: Tags::default(),
             channels: Channels::new(limits.channels),
+            strict: AtomicBool::new(false),
         }
     }
 
@@ -208,6 +211,7 @@ impl<B: Backend> Session<B> {
                 }
                 Outcome::Reply { head, payload, descriptor, channel }
             }
+            Err(errno) if self.ends_with(errno) => Outcome::Violation(WROTE),
             Err(errno) => failed(errno, head),
         }
     }
@@ -221,6 +225,15 @@ impl<B: Backend> Session<B> {
     /// the reply; after it the flushes that are returned are to be answered, in their order.
     pub fn retire(&self, frame: &[u8]) -> Vec<Tag> {
         tag_of(frame).map_or_else(Vec::new, |tag| self.tags.retire(tag))
+    }
+
+    /// Whether a request that is answered so is the client's last.
+    fn ends_with(&self, errno: Errno) -> bool {
+        let ends = errno == Errno::EROFS && self.strict.load(Ordering::Relaxed);
+        if ends {
+            tracing::warn!("cut off: {WROTE}");
+        }
+        ends
     }
 
     /// What was agreed on, which does not change as long as this is held.
@@ -293,6 +306,9 @@ pub(crate) fn rflush(tag: Tag) -> Vec<u8> {
     Reply::from(Rflush).encode(tag, &mut frame);
     frame
 }
+
+/// Why a client of a strict export is cut off. It has passed over a mount that forbids it.
+const WROTE: &str = "a client tries to change a read-only export";
 
 /// Whether a request is of the kind that the host may keep waiting: what goes to disk, and what is large.
 fn may_wait(request: &Request<'_>) -> bool {

@@ -61,6 +61,9 @@ impl<B: Backend> Session<B> {
         }
         let qid = self.qid(&place)?;
         self.fids.insert(t.fid, Place { is_root: true, ..place })?;
+        if self.exports.policy(export).strict {
+            self.strict.store(true, Ordering::Relaxed);
+        }
         Ok(Rattach { qid })
     }
 
