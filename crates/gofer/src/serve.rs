@@ -47,7 +47,7 @@ pub(crate) fn run(settings: Settings) -> Result<(), Failure> {
         _ => doors.iter_mut().filter_map(Door::take_file).collect(),
     };
     let colour = report::colour();
-    process::forget_code();
+    let code = process::Code::mapped();
     let (sealed, given_up) = sandbox::enter(&config, trees, files)?;
     banner.sealed(&given_up);
     let (events, next) = mpsc::channel();
@@ -63,6 +63,7 @@ pub(crate) fn run(settings: Settings) -> Result<(), Failure> {
         exports.map(|(number, export)| open(&sealed, number, export, &config)).collect::<Result<_, _>>()?;
     let doors = if config.once { first(doors, &events, &next)? } else { doors };
     gofer_sys::alloc::trim();
+    code.forget();
     let server = Server::new(exports, config.limits).map_err(no_thread)?;
     serve(&sealed, &server, doors, config.drain, &events, &next)
 }

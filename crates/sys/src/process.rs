@@ -51,22 +51,33 @@ pub fn user() -> (Uid, Gid) {
     (Uid(rustix::process::geteuid().as_raw()), Gid(rustix::process::getegid().as_raw()))
 }
 
-/// Lets the system have the memory of the program's code: what is used again is read again. Most of what was used
-/// until a server serves is not. To be called once, when that is so; it needs `/proc/self/maps`.
-pub fn forget_code() {
-    let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
-    for (start, len) in maps.lines().filter_map(code) {
-        // SAFETY: the mapping is of a file and was never writable: see `code`. This process makes none writable and
-        // unmaps none while it starts. So its pages are the file's, and MADV_DONTNEED only
-        // drops them from the page table: they are had from the file again when they are touched (madvise(2)).
-        let _ = unsafe { rustix::mm::madvise(start, len, rustix::mm::Advice::LinuxDontNeed) };
+/// Where the program's code is mapped. Most of what was used until a server serves is not used again.
+#[derive(Debug)]
+pub struct Code(Vec<(usize, usize)>);
+
+impl Code {
+    /// As `/proc/self/maps` tells; nowhere where that cannot be read.
+    pub fn mapped() -> Self {
+        let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
+        Self(maps.lines().filter_map(code).collect())
+    }
+
+    /// Lets the system have its memory: what is used again is read again.
+    pub fn forget(self) {
+        for (start, len) in self.0 {
+            let start = std::ptr::with_exposed_provenance_mut(start);
+            // SAFETY: the mapping is of a file and was not writable when the kernel told of it, nor does this
+            // process make code writable or unmap any. So its pages are the file's, and MADV_DONTNEED only drops
+            // them from the page table: they are had from the file again when they are touched (madvise(2)).
+            let _ = unsafe { rustix::mm::madvise(start, len, rustix::mm::Advice::LinuxDontNeed) };
+        }
     }
 }
 
 /// A line of `/proc/self/maps` that is of a file's code, or of what stands at its front, as the tables that it was
 /// linked by do: where it is mapped. What is relocated when a program is loaded, and closed to writing then, is
 /// neither: it is in a segment that can be written, and the front of an ELF file is its header (`elf(5)`).
-fn code(line: &str) -> Option<(*mut std::ffi::c_void, usize)> {
+fn code(line: &str) -> Option<(usize, usize)> {
     let mut fields = line.split_ascii_whitespace();
     let (range, rights, offset) = (fields.next()?, fields.next()?, fields.next()?);
     let is_front = rights == "r--p" && offset.bytes().all(|digit| digit == b'0');
@@ -77,7 +88,7 @@ fn code(line: &str) -> Option<(*mut std::ffi::c_void, usize)> {
     let (start, end) = range.split_once('-')?;
     let number = |hex| usize::from_str_radix(hex, 16).ok();
     let (start, end) = (number(start)?, number(end)?);
-    Some((std::ptr::with_exposed_provenance_mut(start), end.checked_sub(start)?))
+    Some((start, end.checked_sub(start)?))
 }
 
 /// Keeps limits as they are for good, and lets the process leave no core dump.
@@ -193,13 +204,13 @@ mod tests {
     fn code_that_was_forgotten_runs_again() {
         let all = std::fs::read_to_string("/proc/self/maps").unwrap();
         assert!(all.lines().filter_map(code).count() > 0);
-        forget_code();
+        Code::mapped().forget();
         assert!(code("7f00-7f10 rw-p 0 fe:00 1 /lib/x.so").is_none(), "it may have been written to");
         assert!(code("7f00-7f10 r-xp 0 00:00 0 [vdso]").is_none());
         assert!(code("7f00-7f10 r--p 00001000 fe:00 1 /lib/x.so").is_none(), "it may have been relocated");
         assert!(code("7f00-7f10 r--p 00000000 fe:00 1 /lib/x.so").is_some());
         let (start, len) = code("7f00-7f10 r-xp 0 fe:00 1 /a path/x").unwrap();
-        assert_eq!((start.addr(), len), (0x7f00, 0x10));
+        assert_eq!((start, len), (0x7f00, 0x10));
     }
 
     #[test]
