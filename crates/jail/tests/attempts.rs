@@ -1,8 +1,6 @@
 //! What somebody would try who has taken a sealed process over is stopped, and by two layers where it would reach
 //! something outside. The example prints the table; as it makes the attempts in other processes, it is a program.
 
-#![expect(clippy::unwrap_used, reason = "a test reports by panicking")]
-
 use std::process::Command;
 
 #[test]

@@ -4,6 +4,7 @@
 
 mod peer;
 mod process;
+mod sandbox;
 mod serving;
 mod start;
 mod usage;
