@@ -223,6 +223,8 @@ impl Plan {
                         _ => std::process::exit(REFUSED),
                     }
                 }
+                // What stops two rungs is one reason.
+                Err(error) if refused.last() == Some(&error) => {}
                 Err(error) => refused.push(error),
             }
         }

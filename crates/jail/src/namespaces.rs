@@ -20,10 +20,11 @@ pub(crate) fn wanted(layers: Layers) -> Namespaces {
 
 pub(crate) fn refused(wanted: Namespaces, errno: Errno) -> Error {
     let (what, fix) = match (wanted, errno) {
+        (_, Errno::ENOENT) => ("counting threads in /proc/self/task", "mount procfs at /proc"),
+        (_, Errno::EBUSY) => ("making the process that serves", "seal before the first thread is started"),
         (Namespaces::None, _) => {
             ("making the process that serves", "raise the limit on processes (ulimit -u)")
         }
-        (_, Errno::EBUSY) => ("making the process that serves", "seal before the first thread is started"),
         (Namespaces::Own, _) => {
             ("making namespaces", "allow clone(2) with CLONE_NEW*, or say --sandbox landlock")
         }

@@ -58,10 +58,11 @@ const WATCHED: [i32; 4] = [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGC
 /// signals that end a server blocked from here on, so that none is lost.
 ///
 /// # Errors
-/// `EBUSY` when there is more than one thread; those of `clone(2)`: `EPERM` or `ENOSPC` where namespaces are not
+/// `EBUSY` when there is more than one thread, `ENOENT` when there is no `/proc`; those of `clone(2)`: `EPERM` or `ENOSPC` where namespaces are not
 /// allowed.
 pub fn split(namespaces: Namespaces) -> Result<Side> {
-    if fs::read_dir("/proc/self/task").map_or(0, Iterator::count) != 1 {
+    let threads = fs::read_dir("/proc/self/task").map_err(|error| host(&error))?;
+    if threads.count() != 1 {
         return Err(Errno::EBUSY);
     }
     let own =
@@ -77,19 +78,24 @@ pub fn split(namespaces: Namespaces) -> Result<Side> {
     // are for such locks. The C library does not keep a process's number; the one of the thread that it keeps is only
     // compared with itself. Both architectures take the flags first, and zeros for all that these flags do not use.
     let pid = unsafe { libc::syscall(libc::SYS_clone, flags | libc::SIGCHLD, 0, 0, 0, 0) };
-    match i32::try_from(pid).map(Pid::from_raw) {
-        Ok(None) => {
+    // What is negative is an error, of which this is the first look.
+    let error = last_errno();
+    match i32::try_from(pid).ok().filter(|pid| *pid >= 0).map(Pid::from_raw) {
+        Some(None) => {
             restore(&before);
             rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).map_err(errno)?;
             Ok(Side::Child)
         }
-        Ok(Some(child)) if pid > 0 => Ok(Side::Keeper(Child(child))),
-        _ => {
-            let error = last_errno();
+        Some(Some(child)) => Ok(Side::Keeper(Child(child))),
+        None => {
             restore(&before);
             Err(error)
         }
     }
+}
+
+fn host(error: &std::io::Error) -> Errno {
+    Errno::from_host(error.raw_os_error().unwrap_or(0))
 }
 
 /// Blocks the signals a keeper waits for; says which were blocked before.
@@ -134,8 +140,7 @@ impl Child {
     pub fn map_ids(&self) -> Result<()> {
         let pid = self.0.as_raw_nonzero();
         let write = |file: &str, text: &str| {
-            fs::write(format!("/proc/{pid}/{file}"), text)
-                .map_err(|error| Errno::from_host(error.raw_os_error().unwrap_or(0)))
+            fs::write(format!("/proc/{pid}/{file}"), text).map_err(|error| host(&error))
         };
         let own = |map: &str| fs::read_to_string(format!("/proc/self/{map}")).unwrap_or_default();
         let same = |map: &str| {

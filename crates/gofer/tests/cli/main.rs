@@ -5,6 +5,7 @@
 mod commands;
 mod peer;
 mod process;
+mod sandbox;
 mod serving;
 mod start;
 mod usage;

@@ -27,6 +27,11 @@ pub(crate) fn run(args: &[&str]) -> Output {
     gofer(args).output().unwrap()
 }
 
+/// Runs `gofer` to its end in what a shell script, which says `"$@"` somewhere, makes of its surroundings.
+pub(crate) fn run_in(surroundings: &str, args: &[&str]) -> Output {
+    with_shell(surroundings, args).output().unwrap()
+}
+
 /// The exit code of a program that failed, and the one line it said.
 pub(crate) fn failure(output: &Output) -> (i32, String) {
     let said = String::from_utf8(output.stderr.clone()).unwrap();
@@ -79,6 +84,13 @@ impl Server {
         }
         server.ready.pop();
         server
+    }
+
+    /// The process that serves, which the one that was started keeps, as `/proc` has it.
+    pub(crate) fn sealed(&self) -> PathBuf {
+        let keeper = self.child.id();
+        let children = fs::read_to_string(format!("/proc/{keeper}/task/{keeper}/children")).unwrap();
+        Path::new("/proc").join(children.trim())
     }
 
     /// Sends a signal.

@@ -1,0 +1,102 @@
+//! What the process has given up when it serves, and what becomes of it where it cannot.
+
+use std::fs;
+
+use crate::peer::Peer;
+use crate::process::{Server, failure, place, run, run_in};
+
+/// A field of a process's status.
+fn field(status: &str, name: &str) -> String {
+    let line =
+        status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_else(|| panic!("{name}: {status}"));
+    line.trim().to_owned()
+}
+
+#[test]
+fn a_sealed_process_looks_it_from_outside() {
+    let (_dir, tree, socket) = place();
+    let listen = format!("unix:{}", socket.display());
+    let server = Server::start(&[&tree, "--sandbox", "full", "--listen", &listen]);
+    let mut peer = Peer::at(&socket);
+    peer.attach("/").unwrap();
+    let sealed = server.sealed();
+    for task in fs::read_dir(sealed.join("task")).unwrap() {
+        let status = fs::read_to_string(task.unwrap().path().join("status")).unwrap();
+        assert_eq!(field(&status, "Seccomp:"), "2");
+        assert_eq!(field(&status, "NoNewPrivs:"), "1");
+        assert_eq!(field(&status, "Umask:"), "0000");
+        for none in ["CapInh:", "CapAmb:", "CapBnd:"] {
+            assert_eq!(field(&status, none), "0000000000000000", "{none}");
+        }
+        let kept = u64::from_str_radix(&field(&status, "CapEff:"), 16).unwrap();
+        // CAP_DAC_READ_SEARCH is number 2.
+        assert_eq!(kept & !(1 << 2), 0, "more than reading needs");
+    }
+    let limits = fs::read_to_string(sealed.join("limits")).unwrap();
+    let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+    assert_eq!(core.split_ascii_whitespace().nth(4), Some("0"));
+}
+
+#[test]
+fn what_cannot_be_sealed_is_refused_by_name() {
+    let (_dir, tree, socket) = place();
+    let listen = format!("unix:{}", socket.display());
+    let users = "unshare -r sh -c 'echo 0 >/proc/sys/user/max_user_namespaces; \
+                 exec setpriv --bounding-set -all --inh-caps -all \"$@\"' sh \"$@\"";
+    let mounts = "unshare -r sh -c 'echo 0 >/proc/sys/user/max_mnt_namespaces; exec \"$@\"' sh \"$@\"";
+    let procfs = "unshare -rm sh -c 'mount -t tmpfs none /proc; exec \"$@\"' sh \"$@\"";
+    for (surroundings, strength, why) in [
+        (users, "full", "user.max_user_namespaces"),
+        (mounts, "full", "--sandbox landlock"),
+        (procfs, "full", "mount procfs at /proc"),
+        (procfs, "auto", "mount procfs at /proc"),
+        (procfs, "landlock", "mount procfs at /proc"),
+    ] {
+        // Where it is not refused the program ends, too.
+        let words = ["serve", &tree, "--listen", &listen, "--print-sandbox", "--sandbox", strength];
+        let output = run_in(surroundings, &words);
+        let (code, said) = failure(&output);
+        assert!(code == 3 && said.contains(why) && said.contains("; "), "{surroundings}: {code}: {said}");
+        assert!(!socket.exists(), "nothing is left");
+    }
+    let auto = run_in(mounts, &["serve", &tree, "--sandbox", "auto", "--print-sandbox", "--listen", &listen]);
+    let said = String::from_utf8(auto.stdout).unwrap();
+    assert!(auto.status.success() && said.contains("weaker") && said.contains("Landlock"), "{said}");
+}
+
+#[test]
+fn nothing_is_given_up_only_for_who_says_so_twice() {
+    let (_dir, tree, socket) = place();
+    let listen = format!("unix:{}", socket.display());
+    let (code, said) = failure(&run(&["serve", &tree, "--sandbox", "none", "--listen", &listen]));
+    assert!(code == 2 && said.contains("--i-trust-the-clients"), "{said}");
+    let mut server =
+        Server::start(&[&tree, "--sandbox", "none", "--i-trust-the-clients", "--listen", &listen]);
+    Peer::at(&socket).attach("/").unwrap();
+    server.signal("TERM");
+    let (code, said) = server.end();
+    assert!(code == 0 && said.contains("warning no sandbox"), "{said}");
+    assert!(!socket.exists());
+}
+
+#[test]
+fn the_report_is_text_or_json() {
+    let (_dir, tree, socket) = place();
+    let listen = format!("unix:{}", socket.display());
+    let report = |words: &[&str]| {
+        let output = run(&[&["serve", &tree, "--listen", &listen], words].concat());
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert!(report(&["--print-sandbox"]).contains("namespaces    "));
+    let json: serde_json::Value = serde_json::from_str(&report(&["--print-sandbox=json"])).unwrap();
+    let calls = |json: &serde_json::Value| json["seccomp"].to_string();
+    assert!(calls(&json).contains("pread64") && !calls(&json).contains("pwrite64"), "{json}");
+    assert!(!socket.exists(), "nothing listens");
+    assert!(!calls(&json).contains("connect"), "{json}");
+    let hosts = report(&["--print-sandbox=json", "--host-sockets=connect"]);
+    assert!(hosts.contains("\"connect\""), "{hosts}");
+    let bare = report(&["--print-sandbox=json", "--capabilities=none"]);
+    let bare: serde_json::Value = serde_json::from_str(&bare).unwrap();
+    assert_eq!(bare["capabilities"]["kept"].as_array().map(Vec::len), Some(0));
+}
