@@ -149,8 +149,11 @@ signal comes.";
 /// The options of `gofer mount`.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Mount {
-    /// Directory to mount, read-only unless :rw; options are rw, ro and devices.
-    #[arg(value_name = "DIR[:OPTION,..]", value_hint = ValueHint::AnyPath)]
+    /// Directory to mount, read-only unless :rw (options are rw, ro and devices), or a place on a server.
+    ///
+    /// A place is ADDR[/EXPORT][:PATH], with unix:SOCKET, tcp:HOST:PORT, vsock:CID:PORT or fd:N for ADDR. What may be
+    /// changed there is the server's to say.
+    #[arg(value_name = "DIR[:OPTION,..] or ADDR[/EXPORT][:PATH]", value_hint = ValueHint::AnyPath)]
     pub(crate) source: OsString,
 
     /// Where to mount it: an empty directory.

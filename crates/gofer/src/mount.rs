@@ -1,4 +1,4 @@
-//! `gofer mount`: from a directory, by its backend, to a mount point, and back.
+//! `gofer mount`: from a directory or a server, by its backend, to a mount point, and back.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
@@ -14,7 +14,7 @@ use gofer_vfs::{Access, Backend, IdMap, ReadOnly, XattrPolicy};
 use crate::args::{self, Mount};
 use crate::export::Export;
 use crate::report::{self, Failure};
-use crate::{log, signals};
+use crate::{client, log, signals};
 
 /// Descriptors that are enough for any tree: each file the kernel knows is one. The kernel has no more by default.
 const DESCRIPTORS: u64 = 1 << 20;
@@ -33,9 +33,23 @@ pub(crate) fn run(mount: &Mount) -> Result<(), Failure> {
     })?;
     log::start(mount.log_level, mount.log_format);
     process::clear_umask();
+    if let Some(remote) = client::tree(&mount.source) {
+        // What may be changed is the server's to say.
+        let source = Source { name: mount.source.display().to_string(), writable: true, devices: true };
+        return serve(remote?, mount, &options(mount, source, nofile), ready);
+    }
     let export = Export::parse(&mount.source)?;
-    let options = options(mount, &export, nofile);
+    let (name, writable) = (export.path.display().to_string(), export.writable);
+    let options = options(mount, Source { name, writable, devices: export.devices }, nofile);
     serve(local(&export, &mount.at)?, mount, &options, ready)
+}
+
+/// What is mounted, whatever it is.
+struct Source {
+    /// As it was written.
+    name: String,
+    writable: bool,
+    devices: bool,
 }
 
 /// The directory, as a backend.
@@ -56,16 +70,16 @@ fn local(export: &Export, at: &Path) -> Result<Access<LocalFs>, Failure> {
     Ok(if export.writable { Access::ReadWrite(tree) } else { Access::ReadOnly(ReadOnly(tree)) })
 }
 
-fn options(mount: &Mount, export: &Export, nofile: u64) -> Options {
+fn options(mount: &Mount, source: Source, nofile: u64) -> Options {
     let (user, group) = process::user();
     Options {
-        source: export.path.display().to_string(),
+        source: source.name,
         cache: match mount.cache {
             args::Cache::None => Cache::None,
             args::Cache::Revalidate => Cache::Revalidate,
             args::Cache::Exclusive => Cache::Exclusive,
         },
-        read_only: !export.writable,
+        read_only: !source.writable,
         others: mount.allow_other,
         xattr: match mount.xattr {
             args::Xattr::None => XattrPolicy::None,
@@ -74,7 +88,7 @@ fn options(mount: &Mount, export: &Export, nofile: u64) -> Options {
             args::Xattr::All => XattrPolicy::All,
         },
         ids: if process::has_cap_chown() { IdMap::Identity } else { IdMap::Squash(user, group) },
-        devices: export.devices,
+        devices: source.devices,
         passthrough: !mount.no_passthrough,
         threads: usize::from(mount.threads),
         // Each is a descriptor. The rest are for files that are open.

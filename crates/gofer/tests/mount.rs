@@ -101,6 +101,43 @@ fn it_says_when_it_is_ready_and_ends_with_a_signal() {
 }
 
 #[test]
+fn a_server_is_mounted_and_may_end() {
+    let (dir, tree, at) = place();
+    let socket = dir.path().join("s");
+    let address = format!("unix:{}", socket.display());
+    let mut server = Command::new(GOFER)
+        .args(["serve", &format!("out={}:rw", tree.display()), "--quiet", "--listen", &address])
+        .stdin(Stdio::null())
+        .spawn()
+        .unwrap();
+    while !socket.exists() {
+        assert!(server.try_wait().unwrap().is_none(), "the server has ended");
+        std::thread::yield_now();
+    }
+    fs::create_dir(tree.join("sub")).unwrap();
+    let source = format!("{address}/out:sub");
+    let output = gofer("exec \"$@\"", &source, &at, &["--daemon"]).output().unwrap();
+    let mounted = has_fuse(&output);
+    if mounted {
+        fs::write(at.join("new"), "content").unwrap();
+        assert_eq!(fs::read(tree.join("sub/new")).unwrap(), b"content");
+        fs::rename(at.join("new"), at.join("moved")).unwrap();
+        assert_eq!(fs::read(at.join("moved")).unwrap(), b"content");
+    }
+    server.kill().unwrap();
+    server.wait().unwrap();
+    if mounted {
+        fs::write(at.join("lost"), "x").unwrap_err();
+        unmount(&at);
+        assert_eq!(fs::read_dir(&at).unwrap().count(), 0);
+    }
+    let output = gofer("exec \"$@\"", &address, &at, &[]).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert!(said.starts_with("gofer: ") && said.contains("; "), "{said}");
+}
+
+#[test]
 fn in_the_background_it_returns_when_it_is_mounted() {
     let (_dir, tree, at) = place();
     let source = format!("{}:rw", tree.display());

@@ -19,6 +19,7 @@ mod show;
 mod stat;
 mod tree;
 
+use std::ffi::OsStr;
 use std::fmt::Display;
 use std::io::Write;
 use std::sync::Arc;
@@ -96,6 +97,31 @@ impl Reach {
     }
 }
 
+/// The tree of a server at the end of a word, to be served in turn; `None` for a word that is a local file.
+///
+/// # Errors
+/// [`Failure`] for a word that is no place, and those of connecting.
+pub(crate) fn tree(word: &OsStr) -> Option<Result<Client, Failure>> {
+    Remote::is(word).then(|| {
+        let remote = Remote::parse(word).map_err(|why| Failure::usage(format!("{word:?}: {why}")))?;
+        let path = String::from_utf8(remote.path.clone());
+        let path = path.map_err(|_| Failure::usage(format!("{word:?}: a path to mount is UTF-8")))?;
+        let export = match path.trim_matches('/') {
+            "" => remote.export.clone(),
+            path => format!("{}/{path}", remote.export.trim_end_matches('/')),
+        };
+        let reach = Reach { timeout: 60, user: None };
+        connect(&remote, &reach.options(&export, None))
+    })
+}
+
+fn connect(remote: &Remote, options: &Options) -> Result<Client, Failure> {
+    Client::connect(&remote.address, options).map_err(|error| match error {
+        Error::Transport(error) => Failure::start(error),
+        error => Failure::start(format!("{}: {error}", remote.address)),
+    })
+}
+
 /// Servers that were connected to, once each.
 struct Servers<'r> {
     reach: &'r Reach,
@@ -123,11 +149,7 @@ impl<'r> Servers<'r> {
             return Ok(Arc::clone(client));
         }
         let options = self.reach.options(&remote.export, self.dialect);
-        let client = Client::connect(&remote.address, &options).map_err(|error| match error {
-            Error::Transport(error) => Failure::start(error),
-            error => Failure::start(format!("{}: {error}", remote.address)),
-        })?;
-        let client = Arc::new(client);
+        let client = Arc::new(connect(remote, &options)?);
         self.clients.push((remote.address.clone(), remote.export.clone(), Arc::clone(&client)));
         Ok(client)
     }
