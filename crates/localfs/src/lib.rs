@@ -4,7 +4,7 @@
 //! descriptor with at most one checked name: there is no path that could be redirected, nothing to keep up
 //! to date when something is renamed, and no lock, because the host's kernel is one. A [`Node`] has a
 //! descriptor of a place (`O_PATH`), for which nothing is opened, and can do without while it is not used
-//! (`node.rs`); a [`File`] is a description of its own.
+//! (`node`); a [`File`] is a description of its own.
 //!
 //! Everything is done with the rights of the process, and what they do not allow fails with the host's errno.
 
