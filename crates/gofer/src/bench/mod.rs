@@ -273,7 +273,9 @@ fn chain(
     tree: &Tree,
     null: &mut Option<Turn>,
 ) -> Result<Turn, Failed> {
-    let mut client = server.attach(Version::BASE)?;
+    // Some servers end the connection for a message that they do not know.
+    let version = if operation == Operation::Walkgetattr { Version::HIGHEST } else { Version::BASE };
+    let mut client = server.attach(version)?;
     tree.walk(&mut client)?;
     let mut load = Load::new(client, operation, in_flight)?;
     if null.is_none() {
