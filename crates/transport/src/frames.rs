@@ -16,24 +16,32 @@ pub trait Framing {
     fn frame_len(&self, header: &[u8]) -> Option<usize>;
 }
 
-/// How much is received at once when nothing is known of what comes, but that more than a little came once.
-const CHUNK: usize = 8 * 1024;
-
-/// How much until then: a connection that says little is to hold little.
+/// How much is received at once in the beginning: a connection that says little is to hold little.
 const LITTLE: usize = 1024;
+
+/// How much at most when nothing is known of what comes. Where as much came as was asked for, eight times as much is
+/// asked for the next time.
+const CHUNK: usize = 32 * 1024;
 
 /// How much memory the mere claim of a long frame gets before more of it came.
 const STEP: usize = 64 * 1024;
 
 /// The receiving half of a stream.
 ///
-/// The bytes of a frame are received into the buffer that leaves with it, so that they are not copied. What
-/// came behind it in the same call is: never more than a chunk.
-#[derive(Debug, Default)]
+/// The bytes of a large frame are received into the buffer that leaves with it. Whatever is copied, a small frame or
+/// what came behind a large one in the same call, is never more than a chunk.
+#[derive(Debug)]
 pub struct Frames {
     buffer: Vec<u8>,
-    /// Whether as much has come at once as was asked for.
-    is_busy: bool,
+    /// Bytes at the front of the buffer that have left.
+    taken: usize,
+    chunk: usize,
+}
+
+impl Default for Frames {
+    fn default() -> Self {
+        Self { buffer: Vec::new(), taken: 0, chunk: LITTLE }
+    }
 }
 
 /// Why there is no next frame.
@@ -65,20 +73,27 @@ impl Frames {
     ) -> Result<(), End> {
         let len = loop {
             match self.announced(framing)? {
-                Some(len) if self.buffer.len() >= len => break len,
+                Some(len) if self.buffer.len() - self.taken >= len => break len,
                 announced => self.receive(stream, announced)?,
             }
         };
+        let end = self.taken + len;
+        let behind = &self.buffer[end..];
         frame.clear();
-        frame.extend_from_slice(&self.buffer[len..]);
-        mem::swap(frame, &mut self.buffer);
-        frame.truncate(len);
+        if self.taken == 0 && behind.len() < len {
+            frame.extend_from_slice(behind);
+            mem::swap(frame, &mut self.buffer);
+            frame.truncate(len);
+        } else {
+            frame.extend_from_slice(&self.buffer[self.taken..end]);
+            self.taken = end;
+        }
         Ok(())
     }
 
     /// Whether [`next`](Self::next) has a frame without receiving anything.
     pub fn has_next(&self, framing: &impl Framing) -> bool {
-        matches!(self.announced(framing), Ok(Some(len)) if self.buffer.len() >= len)
+        matches!(self.announced(framing), Ok(Some(len)) if self.buffer.len() - self.taken >= len)
     }
 
     /// Whether this holds more than `limit` bytes of memory.
@@ -93,7 +108,7 @@ impl Frames {
 
     /// The length that the frame at the front claims, once its header is here.
     fn announced<F: Framing>(&self, framing: &F) -> Result<Option<usize>, End> {
-        match self.buffer.get(..F::HEADER) {
+        match self.buffer[self.taken..].get(..F::HEADER) {
             None => Ok(None),
             Some(header) => {
                 framing.frame_len(header).filter(|len| *len >= F::HEADER).map(Some).ok_or(End::Malformed)
@@ -102,8 +117,10 @@ impl Frames {
     }
 
     fn receive<S: Stream + ?Sized>(&mut self, stream: &S, announced: Option<usize>) -> Result<(), End> {
+        self.buffer.drain(..self.taken);
+        self.taken = 0;
         let have = self.buffer.len();
-        let ahead = if self.is_busy { CHUNK } else { LITTLE }.saturating_sub(have);
+        let ahead = self.chunk.saturating_sub(have);
         // Beyond the first chunk only what belongs to this frame is received; at most a step or as much
         // again as is here, unless the memory for more is there anyway.
         let want = announced.map_or(ahead, |len| {
@@ -115,7 +132,9 @@ impl Frames {
             Ok(0) if have == 0 => Err(End::Closed),
             Ok(0) => Err(End::Lost(Errno::ECONNRESET)),
             Ok(n) => {
-                self.is_busy |= n == want;
+                if n == want {
+                    self.chunk = (self.chunk * 8).min(CHUNK);
+                }
                 Ok(())
             }
             Err(Errno::EAGAIN) => Err(End::Quiet),
@@ -159,11 +178,12 @@ mod tests {
             });
             let (mut frames, mut got) = (Frames::default(), Vec::new());
             for len in lens {
-                let was_there = frames.has_next(&Short).then_some(frames.buffer.len());
+                let here = |frames: &Frames| frames.buffer.len() - frames.taken;
+                let was_there = frames.has_next(&Short).then_some(here(&frames));
                 frames.next(&b, &Short, &mut got).unwrap();
                 assert!(got == frame(len), "{len} in parts of {split}");
                 let left = was_there.map(|had| had - usize::from(len));
-                assert!(left.is_none_or(|left| left == frames.buffer.len()), "nothing more was received");
+                assert!(left.is_none_or(|left| left == here(&frames)), "nothing more was received");
             }
             sender.join().unwrap();
             assert_eq!(frames.next(&b, &Short, &mut got), Err(End::Closed));
@@ -184,7 +204,7 @@ mod tests {
             drop(a);
             let mut frames = Frames::default();
             assert_eq!(frames.next(&b, &Short, &mut Vec::new()), Err(end), "{bytes:?}");
-            assert!(frames.buffer.capacity() <= CHUNK + STEP);
+            assert!(frames.buffer.capacity() <= LITTLE + STEP);
         }
     }
 }

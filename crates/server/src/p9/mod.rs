@@ -316,6 +316,8 @@ fn may_wait(request: &Request<'_>) -> bool {
     match request {
         Request::Fsync(_) | Request::Allocate(_) | Request::Flushf(_) | Request::Lconnect(_) => true,
         Request::Read(t) => t.count as usize > LARGE,
+        // An entry takes the host longer than its bytes.
+        Request::Readdir(t) => t.count as usize > LARGE,
         Request::Write(t) => t.data.0.len() > LARGE,
         Request::Setattr(t) => t.setattr.valid.contains(SetattrMask::SIZE),
         Request::Setattrclunk(t) => t.setattr.valid.contains(SetattrMask::SIZE),
