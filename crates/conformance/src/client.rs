@@ -212,6 +212,20 @@ impl Client {
         self.stream.send(&head, payload, None)
     }
 
+    /// Sends requests in one piece; their tags are 1, 2 and so on.
+    ///
+    /// # Errors
+    /// Those of the stream.
+    pub fn send_together(&self, requests: &[Request<'_>]) -> Result<()> {
+        let (mut all, mut head) = (Vec::new(), Vec::new());
+        for (tag, request) in (1..).zip(requests) {
+            let payload = request.encode(Tag(tag), &mut head);
+            all.extend_from_slice(&head);
+            all.extend_from_slice(payload);
+        }
+        self.send_raw(&all)
+    }
+
     /// Waits until the server has begun to send a reply, and answers its tag.
     ///
     /// # Errors

@@ -233,6 +233,25 @@ fn flushes_that_wait() {
     }
 }
 
+/// A reply was made to wait for the next request, whose thread had taken the turn away meanwhile and had nothing to say:
+/// nobody sent it.
+#[test]
+fn a_reply_that_waits_is_sent_when_the_turn_is_gone() {
+    for site in sites(Limits::default()) {
+        let (mut c, fid) = with_large_file(&site).expect("answers");
+        let mut other = site.client();
+        c.send(Tag(0), Tread { fid, offset: 0, count: MESSAGE_MAX }).expect("a connection");
+        assert_eq!(c.begin(), Ok(Tag(0)), "a reply that is not taken");
+        let getattr = Tgetattr { fid, mask: GetattrMask::BASIC };
+        c.send_together(&[getattr.into(), Tflush { oldtag: Tag(1) }.into()]).expect("a connection");
+        for _ in 0..400 {
+            other.getattr(ROOT).expect("an answer");
+        }
+        let tags = [(); 3].map(|()| c.recv().expect("a reply").tag());
+        assert_eq!(tags, [Tag(0), Tag(1), Tag(2)]);
+    }
+}
+
 #[test]
 fn floods_are_answered() {
     let check = |site: &Site| -> Result<()> {

@@ -32,6 +32,8 @@ pub(crate) fn run(settings: Settings) -> Result<(), Failure> {
     let around = Surroundings::of_process(nofile);
     let config = Config::new(settings, &around)?;
     log::start(config.log_level, config.log_format);
+    process::clear_umask();
+    process::survive_file_limit();
     LocalFs::limit_places(config.places);
     let signals = signals::take().map_err(|error| no_signals(&error))?;
     let ready = config.ready_fd.map(ready).transpose()?;

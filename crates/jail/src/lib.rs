@@ -35,6 +35,7 @@ use std::path::PathBuf;
 use gofer_sys::capability::Capability;
 use gofer_sys::namespace::{self, Child, Namespaces, Side};
 use gofer_sys::open::ProcFd;
+use gofer_sys::process;
 use gofer_vfs::Errno;
 
 use seccomp::Needs;
@@ -267,6 +268,8 @@ impl Plan {
         weaker: Vec<Error>,
     ) -> Result<(Sealed, Report), Error> {
         let mut report = Report { weaker, ..Report::default() };
+        // Before anybody asks for it: new files get exactly the mode that is asked for.
+        process::clear_umask();
         report.closed = descriptors::close()?;
         report.namespaces = namespaces::enter(wanted)?;
         let rules: Vec<_> = self.trees.iter().map(|tree| landlock::rule(tree, self.tasks)).collect();

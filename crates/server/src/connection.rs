@@ -12,7 +12,7 @@ use gofer_vfs::{Backend, Errno};
 
 use crate::p9::{Buffers, CAPACITY, Outcome, Session, refuse_datagram, rflush, tag_of};
 use crate::replies::Replies;
-use crate::turn::{Next, Ticket, Turn, Watch, Watched};
+use crate::turn::{self, Ticket, Turn, Watch, Watched};
 use crate::{Leaving, spawn};
 
 /// How long a connection may be quiet before it gives back the memory that large messages took.
@@ -34,6 +34,14 @@ pub(crate) struct Connection<B: Backend, S: Stream> {
     watch: Arc<Watch>,
     /// Dropped last: the server counts the connection until then.
     _leaving: Leaving<B>,
+}
+
+/// What comes after a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    GoOn,
+    /// Nothing: the client broke the protocol.
+    End,
 }
 
 /// The memory of a thread.
@@ -125,7 +133,7 @@ impl<B: Backend, S: Stream> Connection<B, S> {
     }
 
     fn pass_on(self: &Arc<Self>, ticket: Ticket) {
-        if self.turn.pass_on(ticket) == Next::Start {
+        if self.turn.pass_on(ticket) == turn::Next::Start {
             Arc::clone(self).start_thread();
         }
     }
@@ -150,10 +158,19 @@ impl<B: Backend, S: Stream> Connection<B, S> {
                     }
                 };
                 self.turn.handling(&self.watch);
-                self.answer(&mut memory, ticket, more);
+                if self.answer(&mut memory, ticket, more) == Next::End {
+                    // What was received behind it is not looked at.
+                    self.turn.end();
+                    self.session.retire_channels();
+                    return;
+                }
                 match self.turn.keep(ticket) {
                     Some(again) => ticket = again,
-                    None => break,
+                    None => {
+                        // It may have been taken away while a reply was made to wait for the next.
+                        self.flush();
+                        break;
+                    }
                 }
             }
         }
@@ -183,7 +200,7 @@ impl<B: Backend, S: Stream> Connection<B, S> {
 
     /// Handles the request in `memory` and sends what it gives, or lets that wait where there are `more` requests
     /// and nobody else sees to them.
-    fn answer(self: &Arc<Self>, memory: &mut Memory, ticket: Ticket, more: bool) {
+    fn answer(self: &Arc<Self>, memory: &mut Memory, ticket: Ticket, more: bool) -> Next {
         let Memory { frame, buffers } = memory;
         let waits = || {
             self.flush();
@@ -214,6 +231,7 @@ impl<B: Backend, S: Stream> Connection<B, S> {
                 tracing::debug!(connection = self.id, "ended: {what}");
                 self.flush();
                 self.stream.close();
+                return Next::End;
             }
             Outcome::Reply { head, payload, descriptor, channel } => {
                 if let Some(Err(errno)) = channel.map(|channel| self.start_channel(*channel)) {
@@ -235,10 +253,11 @@ impl<B: Backend, S: Stream> Connection<B, S> {
                 });
             }
         }
+        Next::GoOn
     }
 
-    /// Sends replies that wait. Whoever is sending just now does that anyway, and is not waited for: only who has
-    /// the turn lets replies wait, and whatever else is sent takes them along.
+    /// Sends replies that wait. Whoever is sending just now is not waited for: either that takes them along, or it is
+    /// somebody who made a reply wait and will find that the turn is gone.
     fn flush(&self) {
         match self.sending.try_lock() {
             Ok(replies) => self.send_with(replies, Replies::flush),

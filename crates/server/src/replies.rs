@@ -30,9 +30,15 @@ impl Replies {
         if descriptor.is_some() {
             // It travels with the first byte of its own reply.
             self.flush(stream)?;
+            return match stream.send(head, payload, descriptor) {
+                // Clients that do not take their descriptors have used up what the system lets be under way: the
+                // reply is as good without, or its client sees that there is none. Nothing was sent yet.
+                Err(Errno::ETOOMANYREFS) => stream.send(head, payload, None),
+                sent => sent,
+            };
         }
-        if self.waiting.is_empty() && !more || descriptor.is_some() {
-            return stream.send(head, payload, descriptor);
+        if self.waiting.is_empty() && !more {
+            return stream.send(head, payload, None);
         }
         self.waiting.extend_from_slice(head);
         if self.waiting.len() + payload.len() > TOGETHER {

@@ -41,6 +41,13 @@ pub fn clear_umask() {
     rustix::process::umask(rustix::fs::Mode::empty());
 }
 
+/// Makes writing beyond the limit on the size of files fail (`EFBIG`) rather than end the process (`SIGXFSZ`).
+pub fn survive_file_limit() {
+    // SAFETY: SIG_IGN is no handler that could run, and a disposition that is in nobody's way: nothing in this process
+    // waits for the signal.
+    let _ = unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
+}
+
 /// Whether this thread has the right to give files away (`CAP_CHOWN`, `capabilities(7)`).
 pub fn has_cap_chown() -> bool {
     rustix::thread::capabilities(None).is_ok_and(|sets| sets.effective.contains(CapabilitySet::CHOWN))

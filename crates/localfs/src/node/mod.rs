@@ -67,8 +67,8 @@ static MOVES: Mutex<Moves> = Mutex::new(Moves { to: None, order: VecDeque::new()
 static ANY_COLD: AtomicBool = AtomicBool::new(false);
 
 struct Moves {
-    to: Option<HashMap<FileId, Link>>,
-    order: VecDeque<FileId>,
+    to: Option<HashMap<Key, Link>>,
+    order: VecDeque<Key>,
 }
 
 impl Moves {
@@ -83,11 +83,12 @@ pub(crate) fn note_move(dir: &Node, held: &Held<'_>, name: Name<'_>) {
     }
     // What cannot be looked at is not found again either.
     let Ok(attr) = attr::stat_child(held.as_fd(), name) else { return };
+    let Some(file) = dir.arc().tree().map(|tree| (tree, attr.id)) else { return };
     let link = Link { dir: dir.clone(), name: name.into() };
     let mut moves = lock(&MOVES);
-    let before = moves.to.get_or_insert_default().insert(attr.id, link);
+    let before = moves.to.get_or_insert_default().insert(file, link);
     if before.is_none() {
-        moves.order.push_back(attr.id);
+        moves.order.push_back(file);
     }
     let oldest = if moves.order.len() > Moves::MAX { moves.order.pop_front() } else { None };
     let forgotten = oldest.and_then(|id| moves.to.as_mut()?.remove(&id));
@@ -163,7 +164,7 @@ const UNSHARED: u8 = 63;
 /// How many trees there were.
 static TREES: AtomicU8 = AtomicU8::new(0);
 
-/// A tree and a directory in it.
+/// A tree and a file in it.
 type Key = (u8, FileId);
 
 type Dirs = Option<HashMap<Key, Weak<Inner>>>;
@@ -300,7 +301,8 @@ impl Node {
 
     /// Looks for it where its file was moved to by this process, from now on; whether that is elsewhere.
     fn follow(&self) -> bool {
-        let moved = lock(&MOVES).to.as_ref().and_then(|to| to.get(&self.id()).cloned());
+        let Some(tree) = self.arc().tree() else { return false };
+        let moved = lock(&MOVES).to.as_ref().and_then(|to| to.get(&(tree, self.id())).cloned());
         let (Some(new), Some(old)) = (moved, self.arc().link()) else { return false };
         let is_new = !Arc::ptr_eq(new.dir.arc(), old.dir.arc()) || new.name.as_name() != old.name.as_name();
         if is_new {
@@ -442,10 +444,14 @@ impl Inner {
         })
     }
 
+    /// The number of its tree, where it is that tree's alone.
+    fn tree(&self) -> Option<u8> {
+        Some(self.flags.load(Ordering::Relaxed) >> TREE_SHIFT).filter(|tree| *tree != UNSHARED)
+    }
+
     /// What it is found by, for a directory that is shared.
     fn key(&self) -> Option<Key> {
-        let tree = self.flags.load(Ordering::Relaxed) >> TREE_SHIFT;
-        (self.kind == FileKind::Directory && tree != UNSHARED).then(|| (tree, self.id()))
+        self.tree().filter(|_| self.kind == FileKind::Directory).map(|tree| (tree, self.id()))
     }
 
     fn forget_dir(&self, address: usize) {

@@ -186,7 +186,7 @@ impl<B: Backend> Session<B> {
         if let Request::Flush(t) = request {
             match self.tags.flush(t.oldtag, tag) {
                 Flush::Waits => return Outcome::Later,
-                Flush::TooMany => return Outcome::Violation("more flushes than can wait for one request"),
+                Flush::TooMany => return self.end(tag, "more flushes than can wait for one request"),
                 Flush::Now => {}
             }
         }
@@ -211,9 +211,16 @@ impl<B: Backend> Session<B> {
                 }
                 Outcome::Reply { head, payload, descriptor, channel }
             }
-            Err(errno) if self.ends_with(errno) => Outcome::Violation(WROTE),
+            Err(errno) if self.ends_with(errno) => self.end(tag, WROTE),
             Err(errno) => failed(errno, head),
         }
+    }
+
+    /// The end of the connection in place of an answer. The request is not in flight any more: nobody is to wait for
+    /// it.
+    fn end<'b>(&self, tag: Tag, why: &'static str) -> Outcome<'b> {
+        drop(self.tags.retire(tag));
+        Outcome::Violation(why)
     }
 
     /// The answer to a request that could not be handled.
