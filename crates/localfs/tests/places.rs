@@ -7,12 +7,19 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use gofer_localfs::{LocalFs, Node};
 use gofer_vfs::{AccessMode, Backend, Errno, FileId, Name, OpenFlags, RenameFlags};
 
 const PLACES: usize = 8;
+
+/// The limit on descriptors and their number are the process's.
+fn one_at_a_time() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 fn name(name: &str) -> Name<'_> {
     Name::new(name.as_bytes()).unwrap()
@@ -34,6 +41,7 @@ fn export(dir: &Path) -> (LocalFs, Node) {
 
 #[test]
 fn a_cold_place_is_its_file_or_stale() {
+    let _turn = one_at_a_time();
     let dir = tempfile::tempdir().unwrap();
     let (fs, root) = export(dir.path());
     let (outside, at) = (tempfile::tempdir().unwrap(), |name: &str| dir.path().join(name));
@@ -79,6 +87,7 @@ fn a_cold_place_is_its_file_or_stale() {
 
 #[test]
 fn what_was_moved_by_this_process_is_found() {
+    let _turn = one_at_a_time();
     let dir = tempfile::tempdir().unwrap();
     let (fs, root) = export(dir.path());
     fs::create_dir_all(dir.path().join("from/dir")).unwrap();
@@ -106,6 +115,7 @@ fn what_was_moved_by_this_process_is_found() {
 
 #[test]
 fn a_deep_place_is_warmed_and_dropped_without_recursion() {
+    let _turn = one_at_a_time();
     let dir = tempfile::tempdir().unwrap();
     let (fs, root) = export(dir.path());
     let (mut at, mut ids) = (root.clone(), Vec::new());
@@ -128,6 +138,7 @@ fn a_deep_place_is_warmed_and_dropped_without_recursion() {
 
 #[test]
 fn threads_that_share_places() {
+    let _turn = one_at_a_time();
     const THREADS: u32 = 8;
     let dir = tempfile::tempdir().unwrap();
     let (fs, root) = export(dir.path());

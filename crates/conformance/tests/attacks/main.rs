@@ -16,6 +16,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use gofer_conformance::{Dialect, Ground, Setup, Site, Transport};
 use gofer_localfs::LocalFs;
@@ -33,6 +34,9 @@ const PLACES: [usize; 2] = [usize::MAX, 8];
 
 /// What one row of the table does.
 fn attack(setup: Setup, row: impl Fn(&Arena)) {
+    /// The limit is the process's.
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     for (places, dialect) in PLACES.into_iter().flat_map(|n| [(n, Dialect::Base), (n, Dialect::Google)]) {
         LocalFs::limit_places(places);
         let outside = Outside::new();

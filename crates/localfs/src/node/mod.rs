@@ -27,7 +27,6 @@
 
 mod ring;
 
-use std::cell::Cell;
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -53,6 +52,18 @@ const NOWHERE: u32 = u32::MAX;
 
 /// The most evictable descriptors, in all rings.
 static LIMIT: AtomicUsize = AtomicUsize::new(usize::MAX);
+
+/// Memory of places that are no more, for others.
+static SPARES: [Mutex<Vec<Arc<Inner>>>; RINGS] = [const { Mutex::new(Vec::new()) }; RINGS];
+
+/// Those that a thread gives and takes: what it does again and again allocates nothing.
+fn spares() -> &'static Mutex<Vec<Arc<Inner>>> {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    thread_local! {
+        static OWN: usize = NEXT.fetch_add(1, Ordering::Relaxed) % RINGS;
+    }
+    &SPARES[OWN.try_with(|own| *own).unwrap_or(0)]
+}
 
 static ALL: [Mutex<Ring>; RINGS] = [const { Mutex::new(Ring::new()) }; RINGS];
 
@@ -225,16 +236,12 @@ impl Node {
     /// # Errors
     /// `EOVERFLOW` for a device number that Linux does not have.
     pub(crate) fn below(dir: &Self, name: Name<'_>, fd: OwnedFd, attr: &Attr) -> Result<Self> {
-        thread_local! {
-            static NEXT: Cell<usize> = const { Cell::new(0) };
-        }
         let mut inner = Inner::new(fd, Some(Link { dir: dir.clone(), name: name.into() }), attr)?;
         *inner.flags.get_mut() |= dir.arc().flags.load(Ordering::Relaxed) & !(USED_BIT | MOVED_BIT);
         if let Some(known) = inner.known(dir, name) {
             return Ok(known);
         }
-        let next = NEXT.try_with(|next| next.replace(next.get().wrapping_add(1))).unwrap_or(0);
-        let spare = lock(&ALL[next % RINGS]).spare.pop();
+        let spare = lock(spares()).pop();
         let arc = match spare {
             Some(mut memory) => match Arc::get_mut(&mut memory) {
                 Some(slot) => {
@@ -367,15 +374,14 @@ fn let_go(mut arc: Arc<Inner>, more: &mut Vec<Arc<Inner>>) -> Option<Arc<Inner>>
             parent = inner.parent.take();
             inner.name = None;
             fd = inner.fd.get_mut().unwrap_or_else(PoisonError::into_inner).take();
-            let spare = if ring.spare.len() < SPARE {
-                ring.spare.push(arc);
-                None
-            } else {
-                Some(arc)
-            };
             let few = ring.ended();
             drop(ring);
-            drop((fd, spare));
+            drop(fd);
+            let mut spares = lock(spares());
+            if spares.len() < SPARE {
+                spares.push(arc);
+            }
+            drop(spares);
             give_back(few);
             return parent;
         }

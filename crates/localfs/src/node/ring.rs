@@ -13,7 +13,6 @@ pub(super) struct Ring {
     places: Vec<Weak<Inner>>,
     holes: Vec<u32>,
     hand: usize,
-    pub(super) spare: Vec<Arc<Inner>>,
     /// How many places belong to it, hot or not, and how many did.
     pub(super) count: usize,
     pub(super) peak: usize,
@@ -35,7 +34,7 @@ pub(super) fn ring_of(node: &Arc<Inner>) -> &'static Mutex<Ring> {
 
 impl Ring {
     pub(super) const fn new() -> Self {
-        Self { places: Vec::new(), holes: Vec::new(), hand: 0, spare: Vec::new(), count: 0, peak: 0 }
+        Self { places: Vec::new(), holes: Vec::new(), hand: 0, count: 0, peak: 0 }
     }
 
     fn live(&self) -> usize {
