@@ -44,6 +44,7 @@ impl Needs {
             Need::Within => tasks.host_sockets || (tasks.xattrs && !xattrat),
             Need::HostSockets => tasks.host_sockets,
             Need::Channels => tasks.channels,
+            Need::ChannelsWrite => tasks.channels && writable,
         }
     }
 }

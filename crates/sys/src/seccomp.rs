@@ -57,6 +57,8 @@ pub enum Need {
     HostSockets,
     /// Clients may have memory in common with the server.
     Channels,
+    /// They may, and an export can be changed.
+    ChannelsWrite,
 }
 
 /// What an argument, counted from 0, must be.

@@ -31,7 +31,7 @@ pub const SYSCALLS: &[Call] = &[
     // How large a page is (`PR_GET_AUXV`).
     syscall!(prctl).only(&[Arg(0, Is::Equal(0x4155_5856))]).with(Need::Channels),
     syscall!(pread64).with(Need::Channels),
-    syscall!(pwrite64).with(Need::Channels),
+    syscall!(pwrite64).with(Need::ChannelsWrite),
 ];
 
 const READ_WRITE: u32 = ProtFlags::READ.bits() | ProtFlags::WRITE.bits();
