@@ -8,16 +8,16 @@ use gofer_sys::futex;
 
 use super::Waiting;
 
-/// How long to stay awake. A peer that has to be woken takes about as long to answer; a shorter time would
-/// never meet it, for one side has to be awake first.
-const LIMIT: Duration = Duration::from_micros(20);
+/// How long to stay awake. Waking a peer whose processor sleeps takes up to 40 us in a virtual machine; who gives
+/// up sooner never meets it, for one side has to be awake first.
+const LIMIT: Duration = Duration::from_micros(60);
 
 /// What staying awake in vain takes from the savings, which are counted in parts of the time limit.
-const COST: u32 = 1000;
+const COST: u32 = 240;
 
-/// What an answer adds that came in time: a fifth, about the processor time that going to
-/// sleep and being woken takes.
-const GAIN: u32 = 200;
+/// What an answer adds that came in time: a fifteenth, about the processor time that going to sleep and being
+/// woken takes.
+const GAIN: u32 = 16;
 
 /// The most that can be saved, which is also what there is in the beginning.
 const MOST: u32 = 4 * COST;
@@ -32,7 +32,7 @@ static AWAKE: AtomicU32 = AtomicU32::new(0);
 ///
 /// It stays awake on what it has saved by that. A wait that sleeps adds a little, so that now and then there
 /// is another try: all the time that a thread was awake in vain is at most what it saved by being awake, and
-/// the time limit for four waits at first and for every thousandth.
+/// the time limit for four waits at first and for one in [`COST`] that slept.
 #[derive(Debug)]
 pub(crate) struct Patience {
     waiting: Waiting,
