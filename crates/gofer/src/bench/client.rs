@@ -131,6 +131,11 @@ impl Client {
         Ok(())
     }
 
+    /// Goes on through this channel.
+    pub(super) fn through(self, channel: Caller) -> Self {
+        Self { channel: Some(channel), ..self }
+    }
+
     /// The most bytes that a read or write can carry.
     pub(super) fn payload_max(&self) -> u32 {
         /// What the kernel's client leaves for the rest of a message.

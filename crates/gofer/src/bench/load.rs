@@ -1,5 +1,6 @@
 //! The load: one thread that keeps a number of requests outstanding on one connection.
 
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use gofer_wire::p9::Tag;
@@ -20,9 +21,9 @@ pub(super) struct Load {
 }
 
 impl Load {
-    /// A load on a connection on which the tree was walked to.
-    pub(super) fn new(mut client: Client, operation: Operation, in_flight: u16) -> Result<Self, Failed> {
-        let mut slots: Vec<_> = (0..in_flight).map(|number| Slot::new(number, operation)).collect();
+    /// A load on a connection on which the tree was walked to, with the files of the tree that have these numbers.
+    pub(super) fn new(mut client: Client, operation: Operation, files: Range<u16>) -> Result<Self, Failed> {
+        let mut slots: Vec<_> = files.map(|number| Slot::new(number, operation)).collect();
         for slot in &mut slots {
             slot.prepare(operation, &mut client)?;
         }

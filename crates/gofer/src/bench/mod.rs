@@ -2,7 +2,7 @@
 //!
 //! All that are compared take turns, a slice each, so that what happens on the machine happens to all of them.
 //! Among them are two floors: the system calls of the operation without a server (`direct`), and messages of the
-//! same sizes exchanged with somebody who does nothing for them (`null`).
+//! same sizes exchanged with somebody who does nothing for them (`null`, and `null shm` through shared memory).
 //!
 //! | module | holds |
 //! |---|---|
@@ -52,7 +52,7 @@ use tree::Tree;
 const TURNS: u32 = 9;
 
 /// The names of the floors.
-const FLOORS: [&str; 2] = ["direct", "null"];
+const FLOORS: [&str; 3] = ["direct", "null", "null shm"];
 
 /// A server, and what was made at it.
 struct Site {
@@ -224,7 +224,7 @@ fn measure(
     sites: &[Site],
 ) -> Result<Measurement, Failure> {
     let mut runners = Vec::new();
-    let mut null = None;
+    let (mut null, mut null_channel) = (None, None);
     for Site { server, tree, .. } in sites {
         let turn = if operation == Operation::Donated {
             donated(server, tree)
@@ -236,14 +236,16 @@ fn measure(
     if in_flight == 1 && operation != Operation::Donated {
         for Site { server, tree, .. } in sites {
             // Most servers have no channels, which is no failure of theirs.
-            if let Ok(turn) = through_channel(operation, server, tree) {
+            if let Ok(turn) = through_channel(operation, server, tree, &mut null_channel) {
                 runners.push(Runner::new(&format!("{} shm", server.label), Some(server), Ok(turn))?);
             }
         }
     }
     runners.push(Runner::new(FLOORS[0], None, direct(operation, local))?);
-    if let Some(null) = null {
-        runners.push(Runner::new(FLOORS[1], None, Ok(null))?);
+    for (name, floor) in FLOORS[1..].iter().zip([null, null_channel]) {
+        if let Some(floor) = floor {
+            runners.push(Runner::new(name, None, Ok(floor))?);
+        }
     }
     for runner in &mut runners {
         runner.warm_up(slice / 4)?;
@@ -277,23 +279,38 @@ fn chain(
     let version = if operation == Operation::Walkgetattr { Version::HIGHEST } else { Version::BASE };
     let mut client = server.attach(version)?;
     tree.walk(&mut client)?;
-    let mut load = Load::new(client, operation, in_flight)?;
+    let mut load = Load::new(client, operation, 0..in_flight)?;
     if null.is_none() {
         let script = load.script()?;
-        let client = null::serve(&script, in_flight).map_err(|errno| Failed::Lost(errno.to_string()))?;
-        let mut floor = load.like(client);
-        *null = Some(Box::new(move |length, into| floor.run(length, into)));
+        *null = Some(turn(load.like(null::serve(&script, in_flight).map_err(no_floor)?)));
     }
-    Ok(Box::new(move |length, into| load.run(length, into)))
+    Ok(turn(load))
 }
 
-/// An operation at a server, through shared memory.
-fn through_channel(operation: Operation, server: &Server, tree: &Tree) -> Result<Turn, Failed> {
+fn turn(mut load: Load) -> Turn {
+    Box::new(move |length, into| load.run(length, into))
+}
+
+fn no_floor(errno: Errno) -> Failed {
+    Failed::Lost(errno.to_string())
+}
+
+/// As [`chain`], through shared memory.
+fn through_channel(
+    operation: Operation,
+    server: &Server,
+    tree: &Tree,
+    null: &mut Option<Turn>,
+) -> Result<Turn, Failed> {
     let mut client = server.attach(Version::HIGHEST)?;
     tree.walk(&mut client)?;
     client.use_channel()?;
-    let mut load = Load::new(client, operation, 1)?;
-    Ok(Box::new(move |length, into| load.run(length, into)))
+    let mut load = Load::new(client, operation, tree.spare())?;
+    if null.is_none() {
+        let script = load.script()?;
+        *null = Some(turn(load.like(null::serve_channel(script).map_err(no_floor)?)));
+    }
+    Ok(turn(load))
 }
 
 /// An operation without a server.

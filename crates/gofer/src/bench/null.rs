@@ -7,8 +7,9 @@ use std::thread;
 
 use gofer_sys::net;
 use gofer_transport::Socket;
+use gofer_transport::flipcall::{Announced, Caller, Channel, End, Payload, Waiting};
 use gofer_vfs::Errno;
-use gofer_wire::p9::{HEADER, Header};
+use gofer_wire::p9::{DATAGRAM, HEADER, Header, MESSAGE_MAX};
 
 use super::client::Client;
 
@@ -35,6 +36,35 @@ pub(super) fn serve(script: &[Vec<u8>], in_flight: u16) -> Result<Client, Errno>
     };
     thread::Builder::new().name("null".to_owned()).spawn(answer).map_err(|_| Errno::EAGAIN)?;
     Ok(Client::over(ours))
+}
+
+/// The same through shared memory, one request at a time: the replies are copied to the window, and no more.
+pub(super) fn serve_channel(script: Vec<Vec<u8>>) -> Result<Client, Errno> {
+    let announced = Announced { at: 1, most: 0 };
+    let (channel, offer) = Channel::new(MESSAGE_MAX.into(), announced, Waiting::default())?;
+    let (ours, _) = net::pair()?;
+    let client = Client::over(Socket::from_fd(ours)?).through(Caller::new(offer, Waiting::default())?);
+    let replies = Replies { script, next: 0 };
+    let answer = move || {
+        // The other side sees the end of the channel, whatever it is.
+        let _ = answer_channel(channel, replies);
+    };
+    thread::Builder::new().name("null".to_owned()).spawn(answer).map_err(|_| Errno::EAGAIN)?;
+    Ok(client)
+}
+
+fn answer_channel(mut channel: Channel, mut replies: Replies) -> Result<(), End> {
+    loop {
+        let request = channel.recv(usize::MAX)?;
+        let reply = replies.next().unwrap_or_default();
+        let Some((header, body)) = reply.split_first_chunk().map(|(head, body)| (Header::decode(head), body))
+        else {
+            return Ok(());
+        };
+        let mut head = [0; DATAGRAM];
+        head[0] = header.number;
+        request.reply(&mut head, Payload::Bytes(body))?;
+    }
 }
 
 /// The replies to the requests of a tag, and which comes next.

@@ -34,7 +34,7 @@ pub(super) struct Measurement {
 /// One of those that took turns.
 #[derive(Debug, Serialize)]
 pub(super) struct Lane {
-    /// A server's label, or `"direct"` or `"null"` for the floors.
+    /// A server's label, or `"direct"`, `"null"` or `"null shm"` for the floors.
     pub(super) name: String,
     #[serde(flatten)]
     pub(super) outcome: Outcome,

@@ -1,5 +1,7 @@
 //! The files that are measured on: a directory of our own in whatever a server exports.
 
+use std::ops::Range;
+
 use gofer_vfs::{Errno, Name, PeerGid};
 use gofer_wire::Data;
 use gofer_wire::p9::*;
@@ -36,7 +38,7 @@ pub(super) fn moved(number: u32) -> String {
 #[derive(Debug)]
 pub(super) struct Tree {
     name: String,
-    slots: u32,
+    slots: u16,
     /// What is to be removed, in reverse: the fid number of the directory, the name, `AT_REMOVEDIR` or 0.
     made: Vec<(Fid, String, u32)>,
 }
@@ -57,7 +59,7 @@ impl Tree {
     ) -> Result<Self, (Self, Failed)> {
         let mut tree = Self {
             name: format!("gofer-bench-{}", std::process::id()),
-            slots: slots.into(),
+            slots,
             made: Vec::new(),
         };
         match tree.fill(client, wanted) {
@@ -70,7 +72,8 @@ impl Tree {
         let wants = |some: &[Operation]| wanted.iter().any(|operation| some.contains(operation));
         let name = self.name.clone();
         self.directory(client, ROOT, &name, Self::FID)?;
-        for number in 0..self.slots {
+        for number in 0..self.spare().end {
+            let number = number.into();
             self.file(client, Self::FID, &small(number), SMALL.into())?;
             if wants(&[Operation::Rename]) {
                 self.file(client, Self::FID, &moved(number), 0)?;
@@ -125,6 +128,11 @@ impl Tree {
             }
         }
         client.ask(Tclunk { fid }.into()).map(drop)
+    }
+
+    /// The number of the files for one more request, of somebody who shares the tree with those that are in flight.
+    pub(super) fn spare(&self) -> Range<u16> {
+        self.slots..self.slots.saturating_add(1)
     }
 
     /// Walks to it on another connection.
