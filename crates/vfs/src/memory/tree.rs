@@ -1,6 +1,6 @@
 //! The table of inodes, what they cost and the clock they are stamped by.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::ops::{Index, IndexMut};
 
 use super::dir::Directory;
@@ -32,7 +32,7 @@ impl Tree {
         let mut clock = Clock(Time::new(1_000_000_000, 0).unwrap_or_default());
         let mut root = Inode::new(Body::directory(ROOT), 0o755, Owner::default(), clock.tick());
         root.handles = 1;
-        let inodes = Inodes(HashMap::from([(ROOT, root)]));
+        let inodes = Inodes(BTreeMap::from([(ROOT, root)]));
         Self { dev, last_ino: ROOT, last_file: 0, inodes, space: Space { capacity, used: 0 }, clock }
     }
 
@@ -104,7 +104,7 @@ impl Tree {
 
 /// The table of inodes. Every number in use is one: a directory entry or a node holds its inode in the table.
 #[derive(Debug)]
-pub(super) struct Inodes(HashMap<Ino, Inode>);
+pub(super) struct Inodes(BTreeMap<Ino, Inode>);
 
 impl Index<Ino> for Inodes {
     type Output = Inode;
