@@ -133,7 +133,8 @@ impl Direct {
             | Operation::Start
             | Operation::Fids
             | Operation::MillionFids
-            | Operation::Connections => Err(Errno::EOPNOTSUPP),
+            | Operation::Connections
+            | Operation::Neighbours => Err(Errno::EOPNOTSUPP),
         }
     }
 

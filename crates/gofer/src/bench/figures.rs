@@ -1,14 +1,18 @@
-//! What a server takes when it does nothing: memory, descriptors and threads; and how soon it is there.
+//! What a server takes when it does nothing: memory, descriptors and threads; how soon it is there; and how much its
+//! clients notice of each other.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use gofer_wire::p9::{Fid, GetattrMask, Request, Tclunk, Tgetattr, Twalk, Version};
 use serde::Serialize;
 
 use super::client::{Failed, Names, ROOT};
+use super::load::Load;
 use super::operation::Operation;
 use super::server::{Scratch, Sealed, Server};
-use super::stats::Spread;
+use super::stats::{Latencies, Spread};
 use super::tree::{self, Tree};
 use crate::report::Failure;
 
@@ -97,6 +101,7 @@ pub(super) fn hold(
         Operation::Fids => fids(&mut figures, tree, FIDS)?,
         Operation::MillionFids => fids(&mut figures, tree, MILLION)?,
         Operation::Connections => connections(&mut figures)?,
+        Operation::Neighbours => neighbours(&mut figures, tree)?,
         _ => {}
     }
     into.extend(figures.all);
@@ -158,11 +163,54 @@ fn connections(figures: &mut Figures<'_>) -> Result<(), Failed> {
             Err(failed) => return Err(failed),
         }
     }
-    std::thread::sleep(SETTLE);
+    thread::sleep(SETTLE);
     let count = u32::try_from(clients.len()).unwrap_or(u32::MAX);
     figures.push("idle connections", Some(count.into()), "");
     let kib = |bytes: Option<u64>| bytes.map(|bytes| bytes / 1024);
     figures.each("memory of an idle connection", kib(memory), kib(rss()), count, "KiB");
     figures.each("threads of an idle connection", before, threads(), count, "");
+    Ok(())
+}
+
+/// Latencies of a client that asks for one thing at a time: alone, and beside another connection that is as busy as
+/// it can be.
+fn neighbours(figures: &mut Figures<'_>, tree: &Tree) -> Result<(), Failed> {
+    const SPAN: Duration = Duration::from_secs(1);
+    const BUSY: [(Operation, u16, &str); 2] =
+        [(Operation::Stat1, 64, "beside 64 stats"), (Operation::Read1m, 16, "beside 16 large reads")];
+    let server = figures.server;
+    let load = |operation, in_flight| {
+        let mut client = server.attach(Version::BASE)?;
+        tree.walk(&mut client)?;
+        Load::new(client, operation, 0..in_flight)
+    };
+    let mut modest = load(Operation::Getattr, 1)?;
+    let mut measure = |beside: &str| {
+        let mut latencies = Latencies::new();
+        modest.run(SPAN, &mut latencies)?;
+        for (part, name) in [(0.5, "p50"), (0.99, "p99"), (0.999, "p99.9")] {
+            figures.push(&format!("getattr {beside}, {name}"), Some(latencies.quantile(part)), "us");
+        }
+        Ok(())
+    };
+    measure("alone")?;
+    for (operation, in_flight, beside) in BUSY {
+        let mut greedy = load(operation, in_flight)?;
+        let stop = AtomicBool::new(false);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let mut untold = Latencies::new();
+                while !stop.load(Ordering::Relaxed) {
+                    // When the server is gone the other client says so.
+                    if greedy.run(SPAN / 100, &mut untold).is_err() {
+                        break;
+                    }
+                }
+            });
+            let measured = measure(beside);
+            stop.store(true, Ordering::Relaxed);
+            measured
+        })?;
+    }
     Ok(())
 }

@@ -129,7 +129,7 @@ fn measure_all(bench: &Bench, wanted: &[Operation], local: &Path, sites: &[Site]
         match operation {
             Operation::Start if bench.addr.is_none() => figures::start(&mut report.figures)?,
             Operation::Start => {}
-            Operation::Fids | Operation::MillionFids | Operation::Connections => {
+            Operation::Fids | Operation::MillionFids | Operation::Connections | Operation::Neighbours => {
                 progress(&operation.name());
                 for Site { server, tree, .. } in sites {
                     figures::hold(operation, server, tree, &mut report.figures)

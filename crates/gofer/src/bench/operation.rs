@@ -21,6 +21,8 @@ pub(crate) enum Operation {
     MillionFids,
     /// Memory and threads of 1,000 idle connections.
     Connections,
+    /// Latency of getattr for one client while others keep the server busy.
+    Neighbours,
     /// Attributes of a file that was walked to.
     Getattr,
     /// Walk of one name, getattr, clunk.

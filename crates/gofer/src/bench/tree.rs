@@ -57,11 +57,7 @@ impl Tree {
         wanted: &[Operation],
         slots: u16,
     ) -> Result<Self, (Self, Failed)> {
-        let mut tree = Self {
-            name: format!("gofer-bench-{}", std::process::id()),
-            slots,
-            made: Vec::new(),
-        };
+        let mut tree = Self { name: format!("gofer-bench-{}", std::process::id()), slots, made: Vec::new() };
         match tree.fill(client, wanted) {
             Ok(()) => Ok(tree),
             Err(failed) => Err((tree, failed)),
@@ -79,7 +75,7 @@ impl Tree {
                 self.file(client, Self::FID, &moved(number), 0)?;
             }
         }
-        if wants(&[Operation::Stat1, Operation::Stat4, Operation::Stat8]) {
+        if wants(&[Operation::Stat1, Operation::Stat4, Operation::Stat8, Operation::Neighbours]) {
             self.file(client, Self::FID, LEAF, 0)?;
             let mut above = Self::FID;
             for step in 0..STEPS {
@@ -89,8 +85,13 @@ impl Tree {
                 above = here;
             }
         }
-        let large = [Operation::Read64k, Operation::Read1m, Operation::RandomRead, Operation::RandomWrite];
-        if wants(&large) {
+        if wants(&[
+            Operation::Read64k,
+            Operation::Read1m,
+            Operation::RandomRead,
+            Operation::RandomWrite,
+            Operation::Neighbours,
+        ]) {
             self.file(client, Self::FID, LARGE, FILE_LEN)?;
         }
         if wants(&[Operation::Readdir]) {
