@@ -2,7 +2,9 @@
 //!
 //! usage: faulty MOUNTPOINT BYTES IN
 //!
-//! One operation in IN fails with EIO before it does anything. It is unmounted by `fusermount3 -u` or `umount`.
+//! One operation in IN fails with EIO before it does anything. Walks and attributes do not: the kernel asks for them
+//! behind other operations, which would then fail after they are done, and it would count links wrongly. It is
+//! unmounted by `fusermount3 -u` or `umount`.
 
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -70,9 +72,17 @@ impl Backend for Faulty {
         self.inner.moved(node, dir, name);
     }
 
+    fn walk(&self, dir: &Node, name: Name<'_>) -> Result<(Node, Attr)> {
+        self.inner.walk(dir, name)
+    }
+    fn lookup(&self, dir: &Node, name: Name<'_>) -> Result<Attr> {
+        self.inner.lookup(dir, name)
+    }
+    fn getattr(&self, node: &Node) -> Result<Attr> {
+        self.inner.getattr(node)
+    }
+
     may_fail! {
-        fn walk(dir: &Node, name: Name<'_>) -> (Node, Attr);
-        fn lookup(dir: &Node, name: Name<'_>) -> Attr;
         fn open(node: &Node, flags: OpenFlags) -> File;
         fn create(dir: &Node, name: Name<'_>, flags: CreateFlags, perm: u32, owner: Owner) -> (Node, File, Attr);
         fn donate(file: &File) -> OwnedFd;
@@ -81,7 +91,6 @@ impl Backend for Faulty {
         fn fsync(file: &File, data_only: bool) -> ();
         fn flush(file: &File) -> ();
         fn allocate(file: &File, what: Allocate) -> ();
-        fn getattr(node: &Node) -> Attr;
         fn setattr(node: &Node, file: Option<&File>, set: &SetAttr) -> ();
         fn statfs(node: &Node) -> StatFs;
         fn readlink(node: &Node, into: &mut Vec<u8>) -> ();
