@@ -49,6 +49,16 @@ pub(crate) enum Listen {
     Activated(u32),
 }
 
+impl Listen {
+    /// Whether its clients may be given descriptors.
+    pub(crate) fn may_be_unix(&self) -> bool {
+        match self {
+            Self::At(Address::Tcp(_) | Address::Vsock(_)) => false,
+            Self::At(_) | Self::Connection(_) | Self::Activated(_) => true,
+        }
+    }
+}
+
 /// What the process finds itself in, as far as it changes what settings mean.
 #[derive(Clone, Debug)]
 pub(crate) struct Surroundings {

@@ -4,6 +4,7 @@ use std::fs;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use gofer_vfs::{Errno, Result};
+use rustix::fs::{CWD, Mode, OFlags};
 use rustix::process::{Pid, Signal, WaitOptions};
 
 use crate::seccomp::{Call, Need, syscall};
@@ -16,6 +17,8 @@ pub const SYSCALLS: &[Call] = &[
     syscall!(prctl).with(Need::Start),
     syscall!(rt_sigtimedwait).with(Need::Start),
     syscall!(wait4).with(Need::Start),
+    syscall!(openat).with(Need::Start),
+    syscall!(write).with(Need::Start),
 ];
 
 /// Which namespaces a process gets.
@@ -91,6 +94,46 @@ pub fn split(namespaces: Namespaces) -> Result<Side> {
             restore(&before);
             Err(error)
         }
+    }
+}
+
+/// The kinds of namespaces, as their limits are called.
+const KINDS: [&str; 8] = ["cgroup", "ipc", "mnt", "net", "pid", "time", "user", "uts"];
+
+/// The limits on namespaces that can be made in this process's own namespace of users (`namespaces(7)`,
+/// `/proc/sys/user`).
+#[derive(Debug)]
+pub struct Quotas(OwnedFd);
+
+impl Quotas {
+    /// Keeps the way to them. To be done while there is a path that leads there.
+    ///
+    /// # Errors
+    /// `ENOENT` when there is no `/proc/sys`.
+    pub fn find() -> Result<Self> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        call(|| rustix::fs::openat(CWD, "/proc/sys/user", flags, Mode::empty())).map(Self)
+    }
+
+    /// Lets no more namespaces be made here, nor below. Those that there are stay. This process must have made its
+    /// namespace of users itself: else it is the limits of others that are changed.
+    ///
+    /// # Errors
+    /// Those of `open(2)` and `write(2)`: `EROFS` where a container shows them only, `EACCES` without
+    /// `CAP_SYS_RESOURCE`.
+    pub fn exhaust(self) -> Result<()> {
+        for kind in KINDS {
+            let name = format!("max_{kind}_namespaces");
+            let open =
+                || rustix::fs::openat(&self.0, &*name, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty());
+            match call(open) {
+                Ok(limit) => call(|| rustix::io::write(&limit, b"0")).map(drop)?,
+                // There are none of that kind on this kernel.
+                Err(Errno::ENOENT) => {}
+                Err(errno) => return Err(errno),
+            }
+        }
+        Ok(())
     }
 }
 

@@ -16,7 +16,7 @@ fn field(status: &str, name: &str) -> String {
 fn a_sealed_process_looks_it_from_outside() {
     let (_dir, tree, socket) = place();
     let listen = format!("unix:{}", socket.display());
-    let server = Server::start(&[&tree, "--sandbox", "full", "--listen", &listen]);
+    let server = Server::start(&[&tree, "--listen", &listen]);
     let mut peer = Peer::at(&socket);
     peer.attach("/").unwrap();
     let sealed = server.sealed();
