@@ -28,6 +28,7 @@ pub(crate) fn enter(
             donate: config.listen.iter().any(Listen::may_be_unix),
             own_rights: config.own_rights,
         },
+        users: config.users,
         violation: config.violation,
         landlock: Abi::NEWEST,
         at_end: Box::new(move |ended| {

@@ -23,7 +23,7 @@ use std::process::{Child, Command, ExitCode, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use gofer_jail::{Abi, Layers, Plan, Sealed, Tasks, Tree, Violation};
+use gofer_jail::{Abi, Layers, Plan, Sealed, Tasks, Tree, Users, Violation};
 use gofer_sys::attempt::{self, Keyring, net, ring};
 use gofer_sys::walk;
 use gofer_vfs::{AccessMode, Name, OpenFlags, Result};
@@ -359,6 +359,7 @@ fn make(attempt: &Attempt, layers: Layers, pid: u32, doors: Doors, dir: &Path) -
     let plan = Plan {
         trees: vec![tree("rw", !attempt.read_only), tree("ro", false)],
         tasks: Tasks::default(),
+        users: Users::All,
         violation: Violation::Kill,
         landlock: Abi::NEWEST,
         at_end: Box::new(|ended| {

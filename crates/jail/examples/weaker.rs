@@ -5,7 +5,7 @@
 
 use std::process::ExitCode;
 
-use gofer_jail::{Abi, Plan, Strength, Tasks, Tree, Violation};
+use gofer_jail::{Abi, Plan, Strength, Tasks, Tree, Users, Violation};
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -20,6 +20,7 @@ fn main() -> ExitCode {
     let plan = Plan {
         trees: vec![Tree { path, place, writable: rights == "rw", devices: false }],
         tasks: Tasks::default(),
+        users: Users::All,
         violation: Violation::Kill,
         landlock: Abi(abi.parse().unwrap()),
         at_end: Box::new(|_| {}),

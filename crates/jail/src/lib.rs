@@ -42,7 +42,7 @@ use seccomp::Needs;
 
 pub use error::{Error, Layer};
 pub use gofer_sys::landlock::Abi;
-pub use gofer_sys::namespace::Ended;
+pub use gofer_sys::namespace::{Ended, Users};
 pub use gofer_sys::seccomp::Violation;
 pub use report::{Held, Operations, Report, Rule};
 
@@ -160,6 +160,8 @@ pub struct Plan {
     pub trees: Vec<Tree>,
     /// What else will be done.
     pub tasks: Tasks,
+    /// Which users exist in a namespace of users. Others than [`Users::All`] ask for one.
+    pub users: Users,
     /// What becomes of a system call that is not on the list.
     pub violation: Violation,
     /// The newest version of Landlock's interface that is used: [`Abi::NEWEST`], but in tests.
@@ -230,7 +232,7 @@ impl Plan {
         let mut refused = Vec::new();
         // Asked before a namespace of users gives rights that are good only inside.
         let kept = capabilities::kept(&self);
-        for layers in rungs {
+        for layers in rungs.iter().filter(|layers| layers.users || self.users == Users::All) {
             let wanted = namespaces::wanted(*layers, &self.trees);
             match self.split(wanted) {
                 Ok(Now::Keeper(child)) => {
@@ -278,7 +280,7 @@ impl Plan {
             }
             Side::Keeper(child) => {
                 drop(child_end);
-                match namespaces::let_go(&child, wanted, keeper_end.as_fd()) {
+                match namespaces::let_go(&child, wanted, self.users, keeper_end.as_fd()) {
                     Ok(()) => Ok(Now::Keeper(child)),
                     Err(error) => {
                         child.end();

@@ -12,7 +12,7 @@ use std::os::fd::BorrowedFd;
 
 use gofer_sys::capability;
 use gofer_sys::mount;
-use gofer_sys::namespace::{self, Child, Namespaces, Quotas};
+use gofer_sys::namespace::{self, Child, Namespaces, Quotas, Users};
 use gofer_vfs::Errno;
 
 use crate::{Error, GO, Layer, Layers, SEALED, Tree, error};
@@ -49,16 +49,14 @@ pub(crate) fn refused(wanted: Namespaces, errno: Errno) -> Error {
 }
 
 /// What the keeper does for the second process: says which users exist, lets it go, and hears what became of it.
-pub(crate) fn let_go(child: &Child, wanted: Namespaces, socket: BorrowedFd<'_>) -> Result<(), Error> {
+pub(crate) fn let_go(
+    child: &Child,
+    wanted: Namespaces,
+    users: Users,
+    socket: BorrowedFd<'_>,
+) -> Result<(), Error> {
     if wanted == Namespaces::OwnWithUsers {
-        child.map_ids().map_err(|errno| {
-            Error::new(
-                Layer::Ids,
-                "mapping this user and group into the namespace of users",
-                errno,
-                "run as a user and group that exist in the surrounding namespace, or say --sandbox landlock",
-            )
-        })?;
+        child.map_ids(users).map_err(|errno| unmapped(users, errno))?;
     }
     namespace::say(socket, GO).map_err(error::impossible)?;
     let said = namespace::hear(socket, 4096);
@@ -74,6 +72,25 @@ pub(crate) fn let_go(child: &Child, wanted: Namespaces, socket: BorrowedFd<'_>) 
             "see the kernel's log for the system call that was refused, or say --sandbox none",
         )
     }))
+}
+
+fn unmapped(users: Users, errno: Errno) -> Error {
+    let (what, fix) = match (users, errno) {
+        (Users::All | Users::Own, _) => (
+            "this user and group".to_owned(),
+            "run as a user and group that exist in the surrounding namespace, or say --sandbox landlock",
+        ),
+        (Users::Range(first, count), Errno::ENOENT) => (
+            format!("{count} users and groups from {first} on"),
+            "install newuidmap and newgidmap (package uidmap), or leave --map-users out",
+        ),
+        (Users::Range(first, count), _) => (
+            format!("{count} users and groups from {first} on"),
+            "have them given to this user in /etc/subuid and /etc/subgid, and newuidmap and newgidmap not \
+             kept from their rights (no_new_privs, nosuid), or leave --map-users out",
+        ),
+    };
+    Error::new(Layer::Ids, format!("mapping {what} into the namespace of users"), errno, fix)
 }
 
 /// What is left to do inside: nothing mounted here is to be seen outside.
