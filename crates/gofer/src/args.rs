@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::num::NonZeroU32;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::builder::BoolishValueParser;
 use clap::parser::ValueSource;
@@ -295,6 +296,14 @@ pub(crate) struct Settings {
     #[arg(long, value_name = "STRENGTH", env = "GOFER_SANDBOX", hide_env = true)]
     pub(crate) sandbox: Option<Sandbox>,
 
+    /// Users and groups that exist in the sandbox, beside the server's own [default: auto].
+    ///
+    /// auto is all for root, and none for others. START:COUNT are so many from START on, which /etc/subuid and
+    /// /etc/subgid must give to this user; newuidmap and newgidmap are called for it. Files of all others appear as
+    /// owned by 65534, and only their modes give a right to them.
+    #[arg(long, value_name = "auto|none|START:COUNT", env = "GOFER_MAP_USERS", hide_env = true)]
+    pub(crate) map_users: Option<MapUsers>,
+
     /// Say that clients are trusted, which --sandbox none asks for.
     #[arg(long, value_name = "BOOL", env = "GOFER_I_TRUST_THE_CLIENTS", hide_env = true)]
     #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true)]
@@ -417,6 +426,45 @@ pub(crate) enum Sandbox {
     None,
 }
 
+/// Users and groups that exist in the sandbox, beside the server's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub(crate) enum MapUsers {
+    /// All for root, none for others.
+    Auto,
+    /// None.
+    None,
+    /// So many from the first on.
+    Range(u32, u32),
+}
+
+impl FromStr for MapUsers {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "auto" => return Ok(Self::Auto),
+            "none" => return Ok(Self::None),
+            _ => {}
+        }
+        let range = text.split_once(':').and_then(|(first, count)| {
+            let (first, count) = (first.parse().ok()?, count.parse::<NonZeroU32>().ok()?.get());
+            // The last of all numbers is no user.
+            u32::checked_add(first, count)?;
+            Some(Self::Range(first, count))
+        });
+        range.ok_or("write auto, none or START:COUNT, as 100000:65536")
+    }
+}
+
+impl TryFrom<String> for MapUsers {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
 /// What becomes of a system call that is not on the list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
@@ -495,6 +543,7 @@ impl Settings {
             host_sockets: self.host_sockets.or(under.host_sockets),
             owner: self.owner.or(under.owner),
             sandbox: self.sandbox.or(under.sandbox),
+            map_users: self.map_users.or(under.map_users),
             i_trust_the_clients: self.i_trust_the_clients.or(under.i_trust_the_clients),
             sandbox_violation: self.sandbox_violation.or(under.sandbox_violation),
             capabilities: self.capabilities.or(under.capabilities),

@@ -4,13 +4,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use gofer_jail::Strength;
+use gofer_jail::{Strength, Users};
 use gofer_server::{HostSockets, Limits};
 use gofer_transport::Address;
 use gofer_vfs::{Gid, IdMap, Uid, XattrPolicy};
 
 use crate::args::{
-    Capabilities, LogFormat, LogLevel, Owner, ReportFormat, Sandbox, Settings, Sockets, Violation, Xattr,
+    Capabilities, LogFormat, LogLevel, MapUsers, Owner, ReportFormat, Sandbox, Settings, Sockets, Violation,
+    Xattr,
 };
 use crate::export::{self, Export};
 use crate::report::{Failure, errno};
@@ -29,6 +30,7 @@ pub(crate) struct Config {
     pub(crate) sockets: HostSockets,
     pub(crate) ids: IdMap,
     pub(crate) sandbox: Strength,
+    pub(crate) users: Users,
     pub(crate) violation: gofer_jail::Violation,
     pub(crate) own_rights: bool,
     pub(crate) print_sandbox: Option<ReportFormat>,
@@ -47,6 +49,16 @@ pub(crate) enum Listen {
     Connection(u32),
     /// A listening socket that the process was started with.
     Activated(u32),
+}
+
+impl Listen {
+    /// Whether its clients may be given descriptors.
+    pub(crate) fn may_be_unix(&self) -> bool {
+        match self {
+            Self::At(Address::Tcp(_) | Address::Vsock(_)) => false,
+            Self::At(_) | Self::Connection(_) | Self::Activated(_) => true,
+        }
+    }
 }
 
 /// What the process finds itself in, as far as it changes what settings mean.
@@ -104,6 +116,7 @@ impl Config {
             None => settings,
         };
         let exports = exports(&settings)?;
+        let users = users(&settings, &exports)?;
         let listen = listen(&settings, around)?;
         let once = settings.once.unwrap_or(false);
         if once && listen.len() > 1 && listen.iter().any(|listen| matches!(listen, Listen::Connection(_))) {
@@ -135,6 +148,7 @@ impl Config {
                 _ => IdMap::Squash(around.user.0, around.user.1),
             },
             sandbox: sandbox(&settings)?,
+            users,
             violation: match settings.sandbox_violation {
                 None | Some(Violation::Kill) => gofer_jail::Violation::Kill,
                 Some(Violation::Errno) => gofer_jail::Violation::Errno,
@@ -161,6 +175,27 @@ fn sandbox(settings: &Settings) -> Result<Strength, Failure> {
              use another, or say --i-trust-the-clients",
         )),
     }
+}
+
+/// Which users exist in the sandbox. What is asked for is not left out.
+fn users(settings: &Settings, exports: &[Export]) -> Result<Users, Failure> {
+    let users = match settings.map_users {
+        None | Some(MapUsers::Auto) => return Ok(Users::All),
+        Some(MapUsers::None) => Users::Own,
+        Some(MapUsers::Range(first, count)) => Users::Range(first, count),
+    };
+    if let Some(Sandbox::Landlock | Sandbox::None) = settings.sandbox {
+        return Err(Failure::usage(
+            "--map-users is about a namespace of users, which this --sandbox has not; say --sandbox full or auto",
+        ));
+    }
+    if exports.iter().any(|export| export.devices) {
+        return Err(Failure::usage(
+            "--map-users makes a namespace of users, in which nobody makes device files; \
+             leave it or the export option devices out",
+        ));
+    }
+    Ok(users)
 }
 
 fn exports(settings: &Settings) -> Result<Vec<Export>, Failure> {
@@ -373,6 +408,7 @@ mod tests {
             xattr = "none"
             host-sockets = "connect"
             owner = "client"
+            map-users = "100000:65536"
             log-level = "debug"
             log-format = "json"
             drain-seconds = 3
@@ -382,7 +418,7 @@ mod tests {
             [[export]]
             name = "b"
             path = "/srv/x=y"
-            options = ["rw", "devices", "fifos"]
+            options = ["rw", "fifos"]
             "#,
             &[],
         )
@@ -394,6 +430,7 @@ mod tests {
         assert_eq!(config.xattr, XattrPolicy::None);
         assert_eq!(config.sockets, HostSockets::Connect);
         assert_eq!(config.ids, IdMap::Identity);
+        assert_eq!(config.users, Users::Range(100_000, 65536));
         assert_eq!((config.log_level, config.log_format), (LogLevel::Debug, LogFormat::Json));
         assert_eq!(config.drain, Duration::from_secs(3));
         let [a, b] = &config.exports[..] else { panic!("{:?}", config.exports) };
@@ -401,10 +438,7 @@ mod tests {
             (a.path.to_str(), a.attach_name().to_str(), a.writable),
             (Some("/srv/a:rw"), Some("a:rw"), false)
         );
-        assert_eq!(
-            (b.path.to_str(), b.attach_name().to_str(), b.devices),
-            (Some("/srv/x=y"), Some("b"), true)
-        );
+        assert_eq!((b.path.to_str(), b.attach_name().to_str(), b.fifos), (Some("/srv/x=y"), Some("b"), true));
     }
 
     #[test]
@@ -437,6 +471,21 @@ mod tests {
         }
         assert!(with_file("[[export]]\nname = \"a/b\"\npath = \"/a\"\n", &[]).is_err());
         assert!(refusal(&["/srv", "-c", "/nope/g.toml"]).contains("ENOENT"));
+    }
+
+    #[test]
+    fn users_are_mapped_where_there_is_a_namespace_of_them() {
+        let users =
+            |words: &[&str]| config(&[&["/srv", "--map-users"], words].concat()).map(|config| config.users);
+        assert_eq!(config(&["/srv"]).unwrap().users, Users::All);
+        assert_eq!(users(&["auto"]).unwrap(), Users::All);
+        assert_eq!(users(&["none"]).unwrap(), Users::Own);
+        assert_eq!(users(&["4294967294:1"]).unwrap(), Users::Range(u32::MAX - 1, 1));
+        assert!(refusal(&["/srv:rw,devices", "--map-users", "none"]).contains("devices"));
+        assert!(refusal(&["/srv", "--map-users", "1:2", "--sandbox", "landlock"]).contains("--sandbox full"));
+        for wrong in ["", "1", "1:", "1:0", "4294967295:1", "-1:5", "1:2:3"] {
+            assert!(wrong.parse::<MapUsers>().is_err(), "{wrong}");
+        }
     }
 
     #[test]

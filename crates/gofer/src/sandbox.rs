@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use gofer_jail::{Ended, Plan, Report, Sealed, Tasks, Tree};
+use gofer_jail::{Abi, Ended, Plan, Report, Sealed, Tasks, Tree};
 use gofer_server::HostSockets;
 use gofer_transport::listener::SocketFile;
 use gofer_vfs::XattrPolicy;
@@ -25,9 +25,12 @@ pub(crate) fn enter(
             xattrs: config.xattr != XattrPolicy::None,
             host_sockets: config.sockets != HostSockets::None,
             channels: config.limits.channels > 0,
+            donate: config.listen.iter().any(Listen::may_be_unix),
             own_rights: config.own_rights,
         },
+        users: config.users,
         violation: config.violation,
+        landlock: Abi::NEWEST,
         at_end: Box::new(move |ended| {
             files.iter().for_each(SocketFile::remove);
             if let Some(Ended::Signal(signal)) = ended {
@@ -87,12 +90,7 @@ pub(crate) fn warnings(report: &Report) -> Vec<String> {
             "no sandbox: a client that takes the server over has all the rights of its user".to_owned(),
         ];
     }
-    report
-        .weaker
-        .first()
-        .map(|why| format!("the sandbox is weaker than it could be: {why}"))
-        .into_iter()
-        .collect()
+    report.weaker.iter().map(|why| format!("the sandbox is weaker than it could be: {why}")).collect()
 }
 
 /// How many different calls there are.
@@ -126,6 +124,7 @@ fn text(report: &Report) -> String {
     line("descriptors", format!("{} inherited ones closed", report.closed));
     if let Some(most) = report.limits {
         line("limits", format!("{most} open files; no core dump"));
+        line("privileges", "none are gained; memory is hidden, data is no code; no keys".to_owned());
     }
     if let Some(held) = &report.capabilities {
         for (name, reason) in &held.kept {

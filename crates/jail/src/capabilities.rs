@@ -1,6 +1,7 @@
 //! Step 6: of root's rights those are left that an operation needs here. What remains cannot be added to.
 
 use gofer_sys::capability::{self, Capability};
+use gofer_sys::namespace::Users;
 
 use crate::report::Held;
 use crate::{Error, Layer, Plan};
@@ -18,7 +19,8 @@ const REASONS: [(Capability, &str); 6] = [
     (Capability::Mknod, "device files in an export with the option devices"),
 ];
 
-/// What is to be kept: what is needed, as far as it is there.
+/// What is to be kept: what is needed, as far as it is there. For the files of subordinate users it will be, in the
+/// namespace of users that they are mapped into.
 pub(crate) fn kept(plan: &Plan) -> Vec<(Capability, &'static str)> {
     let writable = plan.trees.iter().any(|tree| tree.writable);
     let devices = plan.trees.iter().any(|tree| tree.devices);
@@ -27,8 +29,9 @@ pub(crate) fn kept(plan: &Plan) -> Vec<(Capability, &'static str)> {
         Capability::Mknod => devices,
         _ => writable,
     };
+    let subordinate = matches!(plan.users, Users::Range(..));
     let all = REASONS.into_iter().filter(|_| !plan.tasks.own_rights);
-    all.filter(|(one, _)| needed(*one) && capability::has(*one)).collect()
+    all.filter(|(one, _)| needed(*one) && (subordinate || capability::has(*one))).collect()
 }
 
 pub(crate) fn reduce(kept: &[(Capability, &'static str)]) -> Result<Held, Error> {

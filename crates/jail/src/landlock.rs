@@ -3,7 +3,7 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
-use gofer_sys::landlock::{self, Below};
+use gofer_sys::landlock::{self, Abi, Below};
 use gofer_vfs::Errno;
 
 use crate::report::Rule;
@@ -19,10 +19,14 @@ pub(crate) fn rule(tree: &Tree, tasks: Tasks) -> (Rule, Below) {
     (Rule { path: tree.path.display().to_string(), rights }, below)
 }
 
-pub(crate) fn restrict(roots: &[OwnedFd], rules: Vec<(Rule, Below)>) -> Result<(u32, Vec<Rule>), Error> {
+pub(crate) fn restrict(
+    roots: &[OwnedFd],
+    rules: Vec<(Rule, Below)>,
+    newest: Abi,
+) -> Result<(Abi, Vec<Rule>), Error> {
     let (rules, below): (Vec<_>, Vec<_>) = rules.into_iter().unzip();
     let places: Vec<_> = roots.iter().map(AsFd::as_fd).zip(below).collect();
-    match landlock::restrict(&places) {
+    match landlock::restrict(&places, newest) {
         Ok(abi) => Ok((abi, rules)),
         Err(errno @ Errno::EOPNOTSUPP) => Err(Error::new(
             Layer::Landlock,
@@ -34,4 +38,18 @@ pub(crate) fn restrict(roots: &[OwnedFd], rules: Vec<(Rule, Below)>) -> Result<(
             Err(Error::new(Layer::Landlock, "restricting which files can be opened", errno, "allow it"))
         }
     }
+}
+
+/// Whether all is restricted that is promised.
+pub(crate) fn is_complete(abi: Abi) -> Result<(), Error> {
+    let open: Vec<_> = abi.open_ends().collect();
+    if open.is_empty() {
+        return Ok(());
+    }
+    Err(Error::new(
+        Layer::Landlock,
+        format!("restricting {}, with version {} of its interface", open.join(", "), abi.0),
+        Errno::EOPNOTSUPP,
+        "use Linux 6.12 or later, or say --sandbox auto",
+    ))
 }

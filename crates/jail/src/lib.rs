@@ -6,10 +6,10 @@
 //! | step | file | afterwards |
 //! |---|---|---|
 //! | 1 | `descriptors` | nothing that the process was started with is open but what was named |
-//! | 2 | `namespaces` | no other process, network or host name can be seen |
-//! | 3 | `root` | the exports are mounts that no path leads to; the root is empty |
+//! | 2 | `namespaces` | no other process, network or host name can be seen; root is root in here only |
+//! | 3 | `root` | the exports are mounts that no path leads to; the root is empty; no namespace can be made |
 //! | 4 | `limits` | no limit can be raised; no core dump |
-//! | 5 | `privileges` | no rights can be gained; memory is hidden; new files get exactly the mode asked for |
+//! | 5 | `privileges` | no rights can be gained; memory is hidden, and none becomes code; the session's keys are gone |
 //! | 6 | `capabilities` | of root's rights only those that operations need are left |
 //! | 7 | `landlock` | files are opened below the exports only, as each of them allows |
 //! | 8 | `seccomp` | only the system calls that operations make are left |
@@ -41,7 +41,8 @@ use gofer_vfs::Errno;
 use seccomp::Needs;
 
 pub use error::{Error, Layer};
-pub use gofer_sys::namespace::Ended;
+pub use gofer_sys::landlock::Abi;
+pub use gofer_sys::namespace::{Ended, Users};
 pub use gofer_sys::seccomp::Violation;
 pub use report::{Held, Operations, Report, Rule};
 
@@ -69,6 +70,10 @@ pub enum Strength {
 pub struct Layers {
     /// Steps 2 and 3.
     pub namespaces: bool,
+    /// Of step 2, a namespace of users for root, too. Others have no namespaces without one.
+    pub users: bool,
+    /// Steps 4 and 5.
+    pub privileges: bool,
     /// Step 6.
     pub capabilities: bool,
     /// Step 7.
@@ -79,22 +84,43 @@ pub struct Layers {
 
 impl Layers {
     /// All of them.
-    pub const ALL: Self = Self { namespaces: true, capabilities: true, landlock: true, seccomp: true };
+    pub const ALL: Self = Self {
+        namespaces: true,
+        users: true,
+        privileges: true,
+        capabilities: true,
+        landlock: true,
+        seccomp: true,
+    };
     /// None of them.
-    pub const NONE: Self = Self { namespaces: false, capabilities: false, landlock: false, seccomp: false };
+    pub const NONE: Self = Self {
+        namespaces: false,
+        users: false,
+        privileges: false,
+        capabilities: false,
+        landlock: false,
+        seccomp: false,
+    };
 }
 
 impl Strength {
     /// What may be done, the strongest first.
     fn rungs(self) -> &'static [Layers] {
-        const FLAT: Layers = Layers { namespaces: false, ..Layers::ALL };
+        const FLAT: Layers = Layers { namespaces: false, users: false, ..Layers::ALL };
+        const ROOT: Layers = Layers { users: false, ..Layers::ALL };
         const UNLOCKED: Layers = Layers { landlock: false, ..Layers::ALL };
+        const ROOT_UNLOCKED: Layers = Layers { landlock: false, ..ROOT };
         match self {
-            Self::Auto => &[Layers::ALL, UNLOCKED, FLAT],
+            Self::Auto => &[Layers::ALL, ROOT, UNLOCKED, ROOT_UNLOCKED, FLAT],
             Self::Full => &[Layers::ALL],
             Self::Landlock => &[FLAT],
             Self::None => &[],
         }
+    }
+
+    /// Whether it is refused where a layer can be had in part.
+    fn is_strict(self) -> bool {
+        self != Self::Auto
     }
 }
 
@@ -122,6 +148,8 @@ pub struct Tasks {
     pub host_sockets: bool,
     /// Have memory in common with clients.
     pub channels: bool,
+    /// Give clients descriptors of files, which they may run.
+    pub donate: bool,
     /// Do without any capability, for the user's own rights suffice.
     pub own_rights: bool,
 }
@@ -132,8 +160,12 @@ pub struct Plan {
     pub trees: Vec<Tree>,
     /// What else will be done.
     pub tasks: Tasks,
+    /// Which users exist in a namespace of users. Others than [`Users::All`] ask for one.
+    pub users: Users,
     /// What becomes of a system call that is not on the list.
     pub violation: Violation,
+    /// The newest version of Landlock's interface that is used: [`Abi::NEWEST`], but in tests.
+    pub landlock: Abi,
     /// What the keeper does when the second process has ended, and this process when nothing came of it.
     pub at_end: Box<dyn FnOnce(Option<Ended>)>,
 }
@@ -185,7 +217,7 @@ impl Plan {
             let roots = self.trees.into_iter().map(|tree| tree.place).collect();
             return Ok((Sealed { procfd, roots }, Report::default()));
         }
-        self.enter_first_of(strength.rungs())
+        self.enter_first_of(strength.rungs(), strength.is_strict())
     }
 
     /// As [`enter`](Self::enter), with chosen layers: to test each of them alone.
@@ -193,15 +225,15 @@ impl Plan {
     /// # Errors
     /// As there.
     pub fn enter_with(self, layers: Layers) -> Result<(Sealed, Report), Error> {
-        self.enter_first_of(&[layers])
+        self.enter_first_of(&[layers], false)
     }
 
-    fn enter_first_of(self, rungs: &[Layers]) -> Result<(Sealed, Report), Error> {
+    fn enter_first_of(self, rungs: &[Layers], strict: bool) -> Result<(Sealed, Report), Error> {
         let mut refused = Vec::new();
         // Asked before a namespace of users gives rights that are good only inside.
         let kept = capabilities::kept(&self);
-        for layers in rungs {
-            let wanted = namespaces::wanted(*layers);
+        for layers in rungs.iter().filter(|layers| layers.users || self.users == Users::All) {
+            let wanted = namespaces::wanted(*layers, &self.trees);
             match self.split(wanted) {
                 Ok(Now::Keeper(child)) => {
                     let ended = child.keep();
@@ -212,7 +244,7 @@ impl Plan {
                     });
                 }
                 Ok(Now::Child(keeper)) => {
-                    let sealed = self.seal(*layers, wanted, &kept, refused);
+                    let sealed = self.seal(*layers, wanted, &kept, Weaker { strict, reasons: refused });
                     let said = match &sealed {
                         Ok(_) => SEALED.to_vec(),
                         Err(error) => error.encode(),
@@ -225,7 +257,7 @@ impl Plan {
                     }
                 }
                 // What stops two rungs is one reason.
-                Err(error) if refused.last() == Some(&error) => {}
+                Err(error) if refused.contains(&error) => {}
                 Err(error) => refused.push(error),
             }
         }
@@ -248,7 +280,7 @@ impl Plan {
             }
             Side::Keeper(child) => {
                 drop(child_end);
-                match namespaces::let_go(&child, wanted, keeper_end.as_fd()) {
+                match namespaces::let_go(&child, wanted, self.users, keeper_end.as_fd()) {
                     Ok(()) => Ok(Now::Keeper(child)),
                     Err(error) => {
                         child.end();
@@ -265,28 +297,54 @@ impl Plan {
         layers: Layers,
         wanted: Namespaces,
         kept: &[(Capability, &'static str)],
-        weaker: Vec<Error>,
+        mut weaker: Weaker,
     ) -> Result<(Sealed, Report), Error> {
-        let mut report = Report { weaker, ..Report::default() };
+        let mut report = Report::default();
         // Before anybody asks for it: new files get exactly the mode that is asked for.
         process::clear_umask();
         report.closed = descriptors::close()?;
         report.namespaces = namespaces::enter(wanted)?;
+        let quotas = namespaces::quotas(wanted);
         let rules: Vec<_> = self.trees.iter().map(|tree| landlock::rule(tree, self.tasks)).collect();
         let needs = Needs::new(&self.trees, self.tasks);
-        let sealed = root::enter(self.trees, layers)?;
-        report.limits = limits::freeze()?;
-        privileges::give_up()?;
+        let sealed = root::enter(self.trees, self.tasks, layers)?;
+        weaker.unless(namespaces::exhaust(quotas))?;
+        if layers.privileges {
+            report.limits = limits::freeze()?;
+            privileges::give_up()?;
+            weaker.unless(privileges::refuse_new_code())?;
+        }
         if layers.capabilities {
             report.capabilities = Some(capabilities::reduce(kept)?);
         }
         if layers.landlock {
-            report.landlock = Some(landlock::restrict(&sealed.roots, rules)?);
+            let (abi, rules) = landlock::restrict(&sealed.roots, rules, self.landlock)?;
+            report.landlock = Some((abi.0, rules));
+            weaker.unless(landlock::is_complete(abi))?;
         }
         if layers.seccomp {
             report.seccomp = Some(seccomp::install(&needs, &sealed.procfd, self.violation)?);
         }
+        report.weaker = weaker.reasons;
         Ok((sealed, report))
+    }
+}
+
+/// What cannot be had, or not all of it.
+struct Weaker {
+    /// Nothing may be missing.
+    strict: bool,
+    reasons: Vec<Error>,
+}
+
+impl Weaker {
+    /// Goes on without a part that this kernel or container does not have, where that may be.
+    fn unless(&mut self, had: Result<(), Error>) -> Result<(), Error> {
+        match had {
+            Err(error) if !self.strict => self.reasons.push(error),
+            had => had?,
+        }
+        Ok(())
     }
 }
 

@@ -1,19 +1,27 @@
 //! Step 2: namespaces of the process's own, so that no other process, socket address or message queue of the host has
-//! a name in here. An ordinary user makes a namespace of users first, which anybody may where the host allows it.
+//! a name in here.
+//!
+//! They are below a namespace of users, which anybody may make where the host allows it. Root has one too: all users
+//! exist in it, so that the capabilities that are kept work on their files, and on nothing else of the host. What asks
+//! for a right to the host itself, as opening files by their numbers, modules, sockets of packets and raising limits
+//! do, fails, and so does making device files: where an export may have those, root has no such namespace.
+//!
+//! In it no further namespace can be made, of users above all: whoever makes one is root in it.
 
 use std::os::fd::BorrowedFd;
 
 use gofer_sys::capability;
 use gofer_sys::mount;
-use gofer_sys::namespace::{self, Child, Namespaces};
+use gofer_sys::namespace::{self, Child, Namespaces, Quotas, Users};
 use gofer_vfs::Errno;
 
-use crate::{Error, GO, Layer, Layers, SEALED, error};
+use crate::{Error, GO, Layer, Layers, SEALED, Tree, error};
 
-pub(crate) fn wanted(layers: Layers) -> Namespaces {
+pub(crate) fn wanted(layers: Layers, trees: &[Tree]) -> Namespaces {
+    let users = layers.users && !trees.iter().any(|tree| tree.devices);
     match layers.namespaces {
         false => Namespaces::None,
-        true if capability::may_mount() => Namespaces::Own,
+        true if !users && capability::may_mount() => Namespaces::Own,
         true => Namespaces::OwnWithUsers,
     }
 }
@@ -29,7 +37,7 @@ pub(crate) fn refused(wanted: Namespaces, errno: Errno) -> Error {
             ("making namespaces", "allow clone(2) with CLONE_NEW*, or say --sandbox landlock")
         }
         (Namespaces::OwnWithUsers, Errno::ENOSPC) => {
-            ("making a namespace of users", "raise user.max_user_namespaces, or say --sandbox landlock")
+            ("making namespaces", "raise user.max_user_namespaces and its like, or say --sandbox landlock")
         }
         (Namespaces::OwnWithUsers, _) => (
             "making a namespace of users",
@@ -41,16 +49,14 @@ pub(crate) fn refused(wanted: Namespaces, errno: Errno) -> Error {
 }
 
 /// What the keeper does for the second process: says which users exist, lets it go, and hears what became of it.
-pub(crate) fn let_go(child: &Child, wanted: Namespaces, socket: BorrowedFd<'_>) -> Result<(), Error> {
+pub(crate) fn let_go(
+    child: &Child,
+    wanted: Namespaces,
+    users: Users,
+    socket: BorrowedFd<'_>,
+) -> Result<(), Error> {
     if wanted == Namespaces::OwnWithUsers {
-        child.map_ids().map_err(|errno| {
-            Error::new(
-                Layer::Ids,
-                "mapping this user and group into the namespace of users",
-                errno,
-                "run as a user and group that exist in the surrounding namespace, or say --sandbox landlock",
-            )
-        })?;
+        child.map_ids(users).map_err(|errno| unmapped(users, errno))?;
     }
     namespace::say(socket, GO).map_err(error::impossible)?;
     let said = namespace::hear(socket, 4096);
@@ -66,6 +72,25 @@ pub(crate) fn let_go(child: &Child, wanted: Namespaces, socket: BorrowedFd<'_>) 
             "see the kernel's log for the system call that was refused, or say --sandbox none",
         )
     }))
+}
+
+fn unmapped(users: Users, errno: Errno) -> Error {
+    let (what, fix) = match (users, errno) {
+        (Users::All | Users::Own, _) => (
+            "this user and group".to_owned(),
+            "run as a user and group that exist in the surrounding namespace, or say --sandbox landlock",
+        ),
+        (Users::Range(first, count), Errno::ENOENT) => (
+            format!("{count} users and groups from {first} on"),
+            "install newuidmap and newgidmap (package uidmap), or leave --map-users out",
+        ),
+        (Users::Range(first, count), _) => (
+            format!("{count} users and groups from {first} on"),
+            "have them given to this user in /etc/subuid and /etc/subgid, and newuidmap and newgidmap not \
+             kept from their rights (no_new_privs, nosuid), or leave --map-users out",
+        ),
+    };
+    Error::new(Layer::Ids, format!("mapping {what} into the namespace of users"), errno, fix)
 }
 
 /// What is left to do inside: nothing mounted here is to be seen outside.
@@ -84,4 +109,21 @@ pub(crate) fn enter(wanted: Namespaces) -> Result<&'static [&'static str], Error
         )
     })?;
     Ok(made)
+}
+
+/// The limits on namespaces below this one's, to be found while there is a path to them.
+pub(crate) fn quotas(wanted: Namespaces) -> Option<Result<Quotas, Errno>> {
+    (wanted == Namespaces::OwnWithUsers).then(Quotas::find)
+}
+
+/// Lets no namespace be made any more. After the last that step 3 makes, for a mount that nothing leads to is in one.
+pub(crate) fn exhaust(quotas: Option<Result<Quotas, Errno>>) -> Result<(), Error> {
+    quotas.map_or(Ok(()), |quotas| quotas.and_then(Quotas::exhaust)).map_err(|errno| {
+        Error::new(
+            Layer::Namespaces,
+            "letting no more namespaces be made (/proc/sys/user)",
+            errno,
+            "let /proc/sys be written to in the container, or say --sandbox auto",
+        )
+    })
 }

@@ -2,7 +2,7 @@
 //! devices; and the root becomes an empty directory. A process that is taken over has nothing to open by path, and
 //! `..` from an export ends at its root. The same holds for the kept descriptor of `/proc/self/fd`.
 //!
-//! `noexec` is not set: clients map files that were donated to them, and may run them.
+//! Where files are donated to clients, which map them and may run them, the mounts are not `noexec`.
 
 use std::os::fd::AsFd;
 
@@ -10,14 +10,14 @@ use gofer_sys::open::ProcFd;
 use gofer_sys::{attr, mount, walk};
 use gofer_vfs::Errno;
 
-use crate::{Error, Layer, Layers, Sealed, Tree};
+use crate::{Error, Layer, Layers, Sealed, Tasks, Tree};
 
-pub(crate) fn enter(trees: Vec<Tree>, layers: Layers) -> Result<Sealed, Error> {
+pub(crate) fn enter(trees: Vec<Tree>, tasks: Tasks, layers: Layers) -> Result<Sealed, Error> {
     if !layers.namespaces {
         let procfd = ProcFd::open().map_err(no_proc)?;
         return Ok(Sealed { procfd, roots: trees.into_iter().map(|tree| tree.place).collect() });
     }
-    let roots = trees.iter().map(detach).collect::<Result<_, _>>()?;
+    let roots = trees.iter().map(|tree| detach(tree, tasks)).collect::<Result<_, _>>()?;
     // Opened in the old namespace: by `..` they lead to all of it.
     drop(trees);
     let procfd = ProcFd::detached().map_err(no_proc)?;
@@ -34,7 +34,7 @@ pub(crate) fn enter(trees: Vec<Tree>, layers: Layers) -> Result<Sealed, Error> {
 }
 
 /// A mount of the tree's own. The path leads through the new namespace now: it must still be the same file.
-fn detach(tree: &Tree) -> Result<std::os::fd::OwnedFd, Error> {
+fn detach(tree: &Tree, tasks: Tasks) -> Result<std::os::fd::OwnedFd, Error> {
     let refused = |what: &str, errno, fix: &str| {
         Err(Error::new(Layer::Root, format!("{what} {:?}", tree.path), errno, fix.to_owned()))
     };
@@ -52,7 +52,8 @@ fn detach(tree: &Tree) -> Result<std::os::fd::OwnedFd, Error> {
             return refused("copying the mount of", errno, "allow mounting, or say --sandbox landlock");
         }
     };
-    match mount::restrict(detached.as_fd(), mount::Restrictions { read_only: !tree.writable }) {
+    let restrictions = mount::Restrictions { read_only: !tree.writable, no_exec: !tasks.donate };
+    match mount::restrict(detached.as_fd(), restrictions) {
         Ok(()) => Ok(detached),
         Err(Errno::ENOSYS) => refused(
             "restricting the mount of",

@@ -51,6 +51,7 @@ impl Made {
 impl LocalFs {
     /// A directory below one with the set-group-id bit has it too (`inode(7)`).
     pub(crate) fn mkdir(&self, dir: &Node, name: Name<'_>, perm: u32, owner: Owner) -> Result<(Node, Attr)> {
+        dir.has_room_below()?;
         let made = Made::now(FileKind::Directory);
         entry::mkdir(dir.hold()?.as_fd(), name, perm)?;
         self.take_hold(dir, name, made, perm, owner)

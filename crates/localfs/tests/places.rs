@@ -11,7 +11,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use gofer_localfs::{LocalFs, Node};
-use gofer_vfs::{AccessMode, Backend, Errno, FileId, Name, OpenFlags, RenameFlags};
+use gofer_vfs::{AccessMode, Backend, CreateFlags, Errno, FileId, Name, OpenFlags, RenameFlags};
 
 const PLACES: usize = 8;
 
@@ -134,6 +134,44 @@ fn a_deep_place_is_warmed_and_dropped_without_recursion() {
         });
         deep.unwrap().join().unwrap();
     });
+}
+
+/// A client may make directories below directories, and hold the last: what that keeps has an end.
+#[test]
+fn below_the_deepest_there_is_no_directory() {
+    const DEEPEST: usize = 4096;
+    let _turn = one_at_a_time();
+    let dir = tempfile::tempdir().unwrap();
+    let (fs, root) = export(dir.path());
+    let mkdir = |at: &Node, as_: &str| fs.mkdir(at, name(as_), 0o755, gofer_vfs::Owner::default());
+    let mut deepest = root.clone();
+    for _ in 0..DEEPEST {
+        deepest = mkdir(&deepest, "d").unwrap().0;
+    }
+    assert_eq!(mkdir(&deepest, "d").err(), Some(Errno::ENAMETOOLONG));
+    assert_eq!(fs.walk(&deepest, name("d")).err(), Some(Errno::ENOENT), "nothing was made");
+    let flags = CreateFlags { open: OpenFlags::new(AccessMode::Write), exclusive: true };
+    let (file, _, _) = fs.create(&deepest, name("f"), flags, 0o644, gofer_vfs::Owner::default()).unwrap();
+
+    // A directory that comes to lie deeper is there, and cannot be walked to.
+    let (moved, _) = mkdir(&root, "moved").unwrap();
+    mkdir(&moved, "below").unwrap();
+    fs.rename(&root, name("moved"), &deepest, name("m"), RenameFlags::Replace).unwrap();
+    fs.moved(&moved, &deepest, name("m"));
+    assert_eq!(fs.found_at(&moved).unwrap().1.as_name(), name("moved"), "that would be too deep");
+    drop(moved);
+    assert_eq!(fs.walk(&deepest, name("m")).err(), Some(Errno::ENAMETOOLONG));
+
+    cool(&fs, &root);
+    assert!(fs.getattr(&file).is_ok(), "the way up is long, and not too long");
+    drop((file, deepest));
+    // From the top, for whoever removes the rest goes down by recursion.
+    let at = |name: &str| dir.path().join(name);
+    while at("d/d").exists() {
+        fs::rename(at("d/d"), at("rest")).unwrap();
+        fs::remove_dir(at("d")).unwrap();
+        fs::rename(at("rest"), at("d")).unwrap();
+    }
 }
 
 #[test]

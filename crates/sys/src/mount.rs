@@ -33,6 +33,8 @@ pub const SYSCALLS: &[Call] = &[
 pub struct Restrictions {
     /// Nothing can be changed.
     pub read_only: bool,
+    /// Nothing can be run, nor mapped to be run.
+    pub no_exec: bool,
 }
 
 /// Makes what is mounted here invisible to other mount namespaces, and the other way round.
@@ -72,8 +74,9 @@ struct Attr {
 /// Those of `mount_setattr(2)`: `ENOSYS` before Linux 5.12.
 pub fn restrict(tree: BorrowedFd<'_>, restrictions: Restrictions) -> Result<()> {
     let read_only = if restrictions.read_only { libc::MOUNT_ATTR_RDONLY } else { 0 };
+    let no_exec = if restrictions.no_exec { libc::MOUNT_ATTR_NOEXEC } else { 0 };
     let attr = Attr {
-        set: libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV | read_only,
+        set: libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV | read_only | no_exec,
         clear: 0,
         propagation: libc::MS_PRIVATE,
         userns: 0,

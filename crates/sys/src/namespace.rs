@@ -2,8 +2,10 @@
 
 use std::fs;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::process::{Command, Stdio};
 
 use gofer_vfs::{Errno, Result};
+use rustix::fs::{CWD, Mode, OFlags};
 use rustix::process::{Pid, Signal, WaitOptions};
 
 use crate::seccomp::{Call, Need, syscall};
@@ -16,6 +18,8 @@ pub const SYSCALLS: &[Call] = &[
     syscall!(prctl).with(Need::Start),
     syscall!(rt_sigtimedwait).with(Need::Start),
     syscall!(wait4).with(Need::Start),
+    syscall!(openat).with(Need::Start),
+    syscall!(write).with(Need::Start),
 ];
 
 /// Which namespaces a process gets.
@@ -27,6 +31,17 @@ pub enum Namespaces {
     Own,
     /// The same below a namespace of users, which anybody may make.
     OwnWithUsers,
+}
+
+/// Which users exist in a namespace of users, and which groups. They have the same numbers as outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Users {
+    /// All, where this process may say so, else its own alone.
+    All,
+    /// Its own.
+    Own,
+    /// Its own, and so many from this one on.
+    Range(u32, u32),
 }
 
 /// Which of the two processes this is.
@@ -94,6 +109,46 @@ pub fn split(namespaces: Namespaces) -> Result<Side> {
     }
 }
 
+/// The kinds of namespaces, as their limits are called.
+const KINDS: [&str; 8] = ["cgroup", "ipc", "mnt", "net", "pid", "time", "user", "uts"];
+
+/// The limits on namespaces that can be made in this process's own namespace of users (`namespaces(7)`,
+/// `/proc/sys/user`).
+#[derive(Debug)]
+pub struct Quotas(OwnedFd);
+
+impl Quotas {
+    /// Keeps the way to them. To be done while there is a path that leads there.
+    ///
+    /// # Errors
+    /// `ENOENT` when there is no `/proc/sys`.
+    pub fn find() -> Result<Self> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        call(|| rustix::fs::openat(CWD, "/proc/sys/user", flags, Mode::empty())).map(Self)
+    }
+
+    /// Lets no more namespaces be made here, nor below. Those that there are stay. This process must have made its
+    /// namespace of users itself: else it is the limits of others that are changed.
+    ///
+    /// # Errors
+    /// Those of `open(2)` and `write(2)`: `EROFS` where a container shows them only, `EACCES` without
+    /// `CAP_SYS_RESOURCE`.
+    pub fn exhaust(self) -> Result<()> {
+        for kind in KINDS {
+            let name = format!("max_{kind}_namespaces");
+            let open =
+                || rustix::fs::openat(&self.0, &*name, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty());
+            match call(open) {
+                Ok(limit) => call(|| rustix::io::write(&limit, b"0")).map(drop)?,
+                // There are none of that kind on this kernel.
+                Err(Errno::ENOENT) => {}
+                Err(errno) => return Err(errno),
+            }
+        }
+        Ok(())
+    }
+}
+
 fn host(error: &std::io::Error) -> Errno {
     Errno::from_host(error.raw_os_error().unwrap_or(0))
 }
@@ -132,20 +187,33 @@ fn watched() -> libc::sigset_t {
 }
 
 impl Child {
-    /// Says which users and groups exist in the child's namespace of users: all, where this process may say so, else
-    /// its own. They have the same numbers as here.
+    /// Says which users and groups exist in the child's namespace of users. What this process may not say itself
+    /// `newuidmap(1)` and `newgidmap(1)` say for it.
     ///
     /// # Errors
-    /// Those of writing to `/proc/PID/uid_map` (`user_namespaces(7)`): `EPERM`.
-    pub fn map_ids(&self) -> Result<()> {
+    /// Those of writing to `/proc/PID/uid_map` (`user_namespaces(7)`): `EPERM`, also where the helpers refuse;
+    /// `ENOENT` where there are none.
+    pub fn map_ids(&self, users: Users) -> Result<()> {
+        let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+        match users {
+            Users::All => self.map_all().or_else(|_| self.map_own(uid, gid)),
+            Users::Own => self.map_own(uid, gid),
+            Users::Range(first, count) => {
+                self.map_range("uid_map", "newuidmap", &with(uid, first, count))?;
+                self.map_range("gid_map", "newgidmap", &with(gid, first, count))
+            }
+        }
+    }
+
+    fn write(&self, file: &str, text: &str) -> Result<()> {
         let pid = self.0.as_raw_nonzero();
-        let write = |file: &str, text: &str| {
-            fs::write(format!("/proc/{pid}/{file}"), text).map_err(|error| host(&error))
-        };
-        let own = |map: &str| fs::read_to_string(format!("/proc/self/{map}")).unwrap_or_default();
+        fs::write(format!("/proc/{pid}/{file}"), text).map_err(|error| host(&error))
+    }
+
+    fn map_all(&self) -> Result<()> {
         let same = |map: &str| {
             // What exists here exists there: inside, outside, how many.
-            let lines = own(map);
+            let lines = fs::read_to_string(format!("/proc/self/{map}")).unwrap_or_default();
             let ranges = lines.lines().filter_map(|line| {
                 let mut words = line.split_ascii_whitespace();
                 let (first, count) = (words.next()?, words.nth(1)?);
@@ -153,15 +221,36 @@ impl Child {
             });
             ranges.collect::<String>()
         };
-        let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
-        if write("uid_map", &same("uid_map")).is_err() {
-            write("uid_map", &format!("{uid} {uid} 1\n"))?;
+        self.write("uid_map", &same("uid_map"))?;
+        self.write("gid_map", &same("gid_map"))
+    }
+
+    /// What may have been said already stays.
+    fn map_own(&self, uid: u32, gid: u32) -> Result<()> {
+        let is_said = |map: &str| {
+            let pid = self.0.as_raw_nonzero();
+            fs::read_to_string(format!("/proc/{pid}/{map}")).is_ok_and(|map| !map.is_empty())
+        };
+        if !is_said("uid_map") {
+            self.write("uid_map", &lines(&[(uid, 1)]))?;
         }
-        if write("gid_map", &same("gid_map")).is_err() {
-            write("setgroups", "deny")?;
-            write("gid_map", &format!("{gid} {gid} 1\n"))?;
+        // Who may not change the groups of the host's processes may say it of itself only having promised not to.
+        self.write("gid_map", &lines(&[(gid, 1)])).or_else(|_| {
+            self.write("setgroups", "deny")?;
+            self.write("gid_map", &lines(&[(gid, 1)]))
+        })
+    }
+
+    fn map_range(&self, file: &str, helper: &str, ranges: &[(u32, u32)]) -> Result<()> {
+        if self.write(file, &lines(ranges)).is_ok() {
+            return Ok(());
         }
-        Ok(())
+        let words = ranges.iter().flat_map(|(first, count)| [*first, *first, *count]);
+        let mut command = Command::new(helper);
+        command.arg(self.0.as_raw_nonzero().to_string()).args(words.map(|word| word.to_string()));
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let status = command.status().map_err(|error| host(&error))?;
+        if status.success() { Ok(()) } else { Err(Errno::EPERM) }
     }
 
     /// Ends the child, and waits for that.
@@ -202,6 +291,21 @@ impl Child {
             }
         }
     }
+}
+
+/// A range, and one beside it where it is not in there.
+fn with(own: u32, first: u32, count: u32) -> Vec<(u32, u32)> {
+    let is_in = own.checked_sub(first).is_some_and(|at| at < count);
+    let mut ranges = vec![(own, 1), (first, count)];
+    if is_in {
+        ranges.remove(0);
+    }
+    ranges
+}
+
+/// Ranges as the kernel reads them: inside, outside, how many.
+fn lines(ranges: &[(u32, u32)]) -> String {
+    ranges.iter().map(|(first, count)| format!("{first} {first} {count}\n")).collect()
 }
 
 /// Closes all descriptors from a number on. For a process that uses none of them any more.

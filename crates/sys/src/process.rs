@@ -21,6 +21,7 @@ pub const SYSCALLS: &[Call] = &[
     syscall!(umask).with(Need::Start),
     syscall!(capset).with(Need::Start),
     syscall!(prctl).with(Need::Start),
+    syscall!(keyctl).with(Need::Start),
     syscall!(openat).with(Need::Start),
     syscall!(madvise).with(Need::Start),
 ];
@@ -127,6 +128,38 @@ pub fn forbid_new_privileges() -> Result<()> {
 /// Those of `prctl(2)`.
 pub fn hide_memory() -> Result<()> {
     rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable).map_err(errno)
+}
+
+/// Lets no memory become code that was data: what can be written cannot be mapped to be run, nor be made so later
+/// (`PR_SET_MDWE`). Files can still be mapped to be run, also those that this process may write to.
+///
+/// # Errors
+/// Those of `prctl(2)`: `EINVAL` before Linux 6.3.
+pub fn refuse_new_code() -> Result<()> {
+    const SET: i32 = 65;
+    const REFUSE_EXEC_GAIN: usize = 1;
+    // SAFETY: the arguments are integers, of which those that have no meaning are 0. This process makes no code: what
+    // it runs is mapped from files.
+    match unsafe { libc::prctl(SET, REFUSE_EXEC_GAIN, 0_usize, 0_usize, 0_usize) } {
+        0 => Ok(()),
+        _ => Err(last_errno()),
+    }
+}
+
+/// Leaves the keys of the session that the process was started in (`session-keyring(7)`): from here on it has a
+/// keyring of its own, with nothing in it. Whether there was any to leave: none can be reached where the kernel has
+/// no keys, or a filter forbids to ask for them.
+///
+/// # Errors
+/// Those of `keyctl(2)`: `EDQUOT` when this user has as many keys as it may.
+pub fn leave_keyring() -> Result<bool> {
+    const JOIN_SESSION_KEYRING: usize = 1;
+    // SAFETY: without a name, which is null, the kernel reads nothing of this process.
+    let joined = unsafe { libc::syscall(libc::SYS_keyctl, JOIN_SESSION_KEYRING, std::ptr::null::<u8>()) };
+    match if joined < 0 { last_errno() } else { return Ok(true) } {
+        Errno::ENOSYS | Errno::EOPNOTSUPP | Errno::EPERM => Ok(false),
+        errno => Err(errno),
+    }
 }
 
 /// Closes what the process was started with and nobody took over ([`inherited`]), but the standard descriptors;

@@ -1,6 +1,8 @@
 //! What the process has given up when it serves, and what becomes of it where it cannot.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::path::Path;
 
 use crate::peer::Peer;
 use crate::process::{Server, failure, place, run, run_in};
@@ -16,7 +18,7 @@ fn field(status: &str, name: &str) -> String {
 fn a_sealed_process_looks_it_from_outside() {
     let (_dir, tree, socket) = place();
     let listen = format!("unix:{}", socket.display());
-    let server = Server::start(&[&tree, "--sandbox", "full", "--listen", &listen]);
+    let server = Server::start(&[&tree, "--listen", &listen]);
     let mut peer = Peer::at(&socket);
     peer.attach("/").unwrap();
     let sealed = server.sealed();
@@ -99,4 +101,63 @@ fn the_report_is_text_or_json() {
     let bare = report(&["--print-sandbox=json", "--capabilities=none"]);
     let bare: serde_json::Value = serde_json::from_str(&bare).unwrap();
     assert_eq!(bare["capabilities"]["kept"].as_array().map(Vec::len), Some(0));
+}
+
+/// Why an ordinary user with subordinate users cannot be acted here.
+fn no_subordinates() -> Option<&'static str> {
+    if gofer_sys::process::user().0.0 != 0 {
+        return Some("only root can act as another user");
+    }
+    let files = ["/etc/subuid", "/etc/subgid", "/usr/bin/newuidmap", "/usr/bin/newgidmap"];
+    files
+        .iter()
+        .any(|file| !Path::new(file).exists())
+        .then_some("newuidmap is missing: apt-get install uidmap")
+}
+
+/// `gofer` as nobody, to whom 100000 and more belong, for `start_with` and `run_in`.
+const NOBODY: &str = "unshare -m sh -c 'mount --bind /tmp/SUB /etc/subuid && mount --bind /tmp/SUB /etc/subgid && \
+                      exec setpriv --reuid 65534 --regid 65534 --clear-groups \"$@\"' sh \"$@\"";
+
+#[test]
+fn files_of_subordinate_users_are_served_where_they_are_mapped() {
+    if let Some(why) = no_subordinates() {
+        return eprintln!("SKIP: {why}");
+    }
+    let (dir, tree, socket) = place();
+    let subordinates = dir.path().join("subordinates");
+    fs::write(&subordinates, "65534:100000:65536\n").unwrap();
+    fs::set_permissions(dir.path(), Permissions::from_mode(0o777)).unwrap();
+    fs::set_permissions(&tree, Permissions::from_mode(0o700)).unwrap();
+    chown(&tree, Some(100_001), Some(100_001)).unwrap();
+    let nobody = NOBODY.replace("/tmp/SUB", subordinates.to_str().unwrap());
+    let (export, listen) = (format!("{tree}:rw"), format!("unix:{}", socket.display()));
+
+    let start = |words: &[&str]| {
+        let words = [&[&export, "--listen", &listen], words].concat();
+        let server = Server::start_with(&words, None, &format!("set -- {nobody};"), &[]);
+        let mut peer = Peer::at(&socket);
+        peer.attach("/").unwrap();
+        (server, peer.mkdir("new"))
+    };
+    let (mut server, made) = start(&["--map-users", "100000:65536"]);
+    assert_eq!(made, Ok(()));
+    let map = fs::read_to_string(server.sealed().join("uid_map")).unwrap();
+    let map: Vec<_> = map.split_ascii_whitespace().collect();
+    assert_eq!(map, ["65534", "65534", "1", "100000", "100000", "65536"]);
+    server.signal("TERM");
+    assert_eq!(server.end().0, 0);
+    let (_server, made) = start(&[]);
+    assert_eq!(made, Err(13), "EACCES: without them it is a stranger's directory");
+
+    let words = ["serve", &export, "--listen", "unix:/nowhere", "--print-sandbox", "--map-users"];
+    let refused =
+        |surroundings: &str, range| failure(&run_in(surroundings, &[&words[..], &[range]].concat()));
+    let (code, said) = refused(&nobody, "1:10");
+    assert!(
+        code == 3 && said.contains("10 users and groups from 1 on") && said.contains("/etc/subuid"),
+        "{said}"
+    );
+    let (code, said) = refused(&nobody.replace("\"$@\"'", "env PATH=/nowhere \"$@\"'"), "100000:10");
+    assert!(code == 3 && said.contains("package uidmap"), "{said}");
 }

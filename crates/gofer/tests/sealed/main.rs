@@ -6,7 +6,7 @@
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Mutex;
+use std::sync::{LazyLock, Mutex};
 use std::time::Duration;
 
 use gofer_conformance::{Client, Dialect, FAMILIES, Ground, Serving, Setup, Site, Transport};
@@ -94,8 +94,16 @@ fn launch(trees: &[(&'static str, &Path)], setup: Setup, sandbox: &str) -> Box<d
     Box::new(Sealed { child: Mutex::new(Some(child)), socket, _dir: dir })
 }
 
+/// With all layers; on a kernel before Linux 6.12, with as much of each as it has.
 fn full(trees: &[(&'static str, &Path)], setup: Setup) -> Box<dyn Serving> {
-    launch(trees, setup, "full")
+    static STRENGTH: LazyLock<&str> = LazyLock::new(|| {
+        let words = ["serve", "/", "--sandbox", "full", "--print-sandbox", "--listen", "unix:/nowhere"];
+        let refused = Command::new(GOFER).args(words).env_clear().output().unwrap().stderr;
+        let is_old = ["use Linux 6.12", "use Linux 6.3"];
+        let is_old = is_old.iter().any(|fix| String::from_utf8_lossy(&refused).contains(fix));
+        if is_old { "auto" } else { "full" }
+    });
+    launch(trees, setup, &STRENGTH)
 }
 
 fn without_namespaces(trees: &[(&'static str, &Path)], setup: Setup) -> Box<dyn Serving> {

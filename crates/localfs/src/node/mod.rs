@@ -12,7 +12,8 @@
 //!    +---- used: open_child(parent, name), statx ----+
 //! ```
 //!
-//! Of a directory there is one node in each tree, however often it is walked to. It knows where it was seen last.
+//! Of a directory there is one node in each tree, however often it is walked to. It knows where it was seen last. It
+//! keeps those above it, of which there are [`DEPTH`] at most.
 //!
 //! Descriptors are the process's, and so is the limit on those of places ([`LocalFs::limit_places`]). What is
 //! evictable is in one of a few rings, each with a hand that gives whatever was used a second chance. Not in a
@@ -25,9 +26,11 @@
 //!
 //! [`LocalFs::limit_places`]: crate::LocalFs::limit_places
 
+mod moves;
+mod pace;
 mod ring;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicUsize, Ordering};
@@ -35,14 +38,21 @@ use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError, Weak,
 };
 use std::thread;
+use std::time::{Duration, Instant};
 
 use gofer_sys::{attr, walk};
 use gofer_vfs::{Attr, Errno, FileId, FileKind, Name, NameBuf, Result};
 
+pub(crate) use moves::note as note_move;
+use pace::Pace;
 use ring::{Ring, ring_of};
 
 /// How many rings there are, so that requests seldom meet at one.
 const RINGS: usize = 8;
+
+/// The most steps from the root of a tree down to a directory: what is above a place costs memory as long as the place
+/// is held, and time whenever its descriptor is had anew.
+const DEPTH: usize = 4096;
 
 /// How many pieces of memory a ring keeps for later places.
 const SPARE: usize = 8;
@@ -70,43 +80,8 @@ static ALL: [Mutex<Ring>; RINGS] = [const { Mutex::new(Ring::new()) }; RINGS];
 /// Where places were moved to by their own fids, by the address of each.
 static MOVED: Mutex<Option<HashMap<usize, Link>>> = Mutex::new(None);
 
-/// Where this process moved files to, lately and since places first gave up their descriptors: cold places of
-/// them, and of what is below them, are found again.
-static MOVES: Mutex<Moves> = Mutex::new(Moves { to: None, order: VecDeque::new() });
-
 /// Whether any place has given up its descriptor yet.
 static ANY_COLD: AtomicBool = AtomicBool::new(false);
-
-struct Moves {
-    to: Option<HashMap<Key, Link>>,
-    order: VecDeque<Key>,
-}
-
-impl Moves {
-    /// How many are remembered.
-    const MAX: usize = 4096;
-}
-
-/// Notes that a name was moved, whatever it stands for.
-pub(crate) fn note_move(dir: &Node, held: &Held<'_>, name: Name<'_>) {
-    if !ANY_COLD.load(Ordering::Relaxed) {
-        return;
-    }
-    // What cannot be looked at is not found again either.
-    let Ok(attr) = attr::stat_child(held.as_fd(), name) else { return };
-    let Some(file) = dir.arc().tree().map(|tree| (tree, attr.id)) else { return };
-    let link = Link { dir: dir.clone(), name: name.into() };
-    let mut moves = lock(&MOVES);
-    let before = moves.to.get_or_insert_default().insert(file, link);
-    if before.is_none() {
-        moves.order.push_back(file);
-    }
-    let oldest = if moves.order.len() > Moves::MAX { moves.order.pop_front() } else { None };
-    let forgotten = oldest.and_then(|id| moves.to.as_mut()?.remove(&id));
-    drop(moves);
-    // Either may close a descriptor: not under the lock.
-    drop((before, forgotten));
-}
 
 /// Sets how many descriptors places may hold besides those that are pinned.
 pub(crate) fn set_limit(places: usize) {
@@ -234,12 +209,15 @@ impl Node {
     /// What was found below a directory.
     ///
     /// # Errors
-    /// `EOVERFLOW` for a device number that Linux does not have.
+    /// `EOVERFLOW` for a device number that Linux does not have, `ENAMETOOLONG` for a directory that is too deep.
     pub(crate) fn below(dir: &Self, name: Name<'_>, fd: OwnedFd, attr: &Attr) -> Result<Self> {
         let mut inner = Inner::new(fd, Some(Link { dir: dir.clone(), name: name.into() }), attr)?;
         *inner.flags.get_mut() |= dir.arc().flags.load(Ordering::Relaxed) & !(USED_BIT | MOVED_BIT);
         if let Some(known) = inner.known(dir, name) {
             return Ok(known);
+        }
+        if attr.kind == FileKind::Directory {
+            dir.has_room_below()?;
         }
         let spare = lock(spares()).pop();
         let arc = match spare {
@@ -273,6 +251,19 @@ impl Node {
 
     pub(crate) fn kind(&self) -> FileKind {
         self.arc().kind
+    }
+
+    /// Whether a directory may be below this one.
+    ///
+    /// # Errors
+    /// `ENAMETOOLONG` when this is [as deep](DEPTH) as any may be.
+    pub(crate) fn has_room_below(&self) -> Result<()> {
+        if self.steps() > DEPTH { Err(Errno::ENAMETOOLONG) } else { Ok(()) }
+    }
+
+    /// How many places there are from here to the root, both counted; of more than may be, one more.
+    fn steps(&self) -> usize {
+        upwards(self.arc(), lock(&MOVED).get_or_insert_default()).take(DEPTH + 1).count()
     }
 
     /// Its identity.
@@ -309,7 +300,7 @@ impl Node {
     /// Looks for it where its file was moved to by this process, from now on; whether that is elsewhere.
     fn follow(&self) -> bool {
         let Some(tree) = self.arc().tree() else { return false };
-        let moved = lock(&MOVES).to.as_ref().and_then(|to| to.get(&(tree, self.id())).cloned());
+        let moved = moves::of((tree, self.id()));
         let (Some(new), Some(old)) = (moved, self.arc().link()) else { return false };
         let is_new = !Arc::ptr_eq(new.dir.arc(), old.dir.arc()) || new.name.as_name() != old.name.as_name();
         if is_new {
@@ -324,16 +315,12 @@ impl Node {
         let link = Link { dir: dir.clone(), name: name.into() };
         let mut table = lock(&MOVED);
         let moved = table.get_or_insert_default();
-        // Otherwise there would be no way up to the root. Only directories can be in the way of that.
-        let mut above = Some(dir.arc()).filter(|_| arc.kind == FileKind::Directory);
-        while let Some(dir) = above {
-            if Arc::ptr_eq(dir, arc) {
+        // Otherwise there would be no way up to the root, or too long a one. Only directories can be in the way of that.
+        if arc.kind == FileKind::Directory {
+            let mut above = upwards(dir.arc(), moved);
+            if above.by_ref().take(DEPTH).any(|dir| Arc::ptr_eq(dir, arc)) || above.next().is_some() {
                 return;
             }
-            above = match moved.get(&address(dir)) {
-                Some(link) => Some(link.dir.arc()),
-                None => dir.parent.as_ref(),
-            };
         }
         let old = moved.insert(address(arc), link);
         arc.flags.fetch_or(MOVED_BIT, Ordering::Release);
@@ -359,6 +346,17 @@ impl Drop for Node {
             last = let_go(arc, &mut more).or_else(|| more.pop());
         }
     }
+}
+
+/// A place and those above it, up to the root of its tree.
+fn upwards<'a>(
+    from: &'a Arc<Inner>,
+    moved: &'a HashMap<usize, Link>,
+) -> impl Iterator<Item = &'a Arc<Inner>> {
+    std::iter::successors(Some(from), |place| {
+        let link = if place.is_moved() { moved.get(&address(place)) } else { None };
+        link.map_or(place.parent.as_ref(), |link| Some(link.dir.arc()))
+    })
 }
 
 /// Drops one holder's share of a place. The last one's gives the parents to be dropped, one of them in `more`.
@@ -423,10 +421,13 @@ fn remove_dir(dirs: &mut Dirs, key: Key, address: usize) {
     }
 }
 
-/// Returns memory to the system, when few are left of many places: these, which the ring counted, may be dropped.
+/// Returns memory to the system, when few are left of many places: these, which the ring counted, may be dropped. As
+/// clients may make that happen again and again, it is done at its pace.
 fn give_back(few: Option<Vec<Node>>) {
-    if few.is_some() {
-        drop(few);
+    static TRIMMING: Pace = Pace::new(Duration::from_secs(1));
+    let is_wanted = few.is_some();
+    drop(few);
+    if TRIMMING.is_due(is_wanted, Instant::now) {
         gofer_sys::alloc::trim();
     }
 }
@@ -484,10 +485,15 @@ impl Inner {
         Some(known)
     }
 
+    /// Whether it is elsewhere than it was found.
+    fn is_moved(&self) -> bool {
+        self.flags.load(Ordering::Acquire) & MOVED_BIT != 0
+    }
+
     /// Whether it is known to be there.
     fn is_at(self: &Arc<Self>, dir: &Node, name: Name<'_>) -> bool {
         let is = |parent: &Arc<Self>, own: Name<'_>| Arc::ptr_eq(parent, dir.arc()) && own == name;
-        if self.flags.load(Ordering::Acquire) & MOVED_BIT != 0 {
+        if self.is_moved() {
             return self.link().is_some_and(|link| is(link.dir.arc(), link.name.as_name()));
         }
         self.parent.as_ref().zip(self.name.as_ref()).is_some_and(|(parent, own)| is(parent, own.as_name()))
@@ -509,7 +515,7 @@ impl Inner {
     }
 
     fn link(self: &Arc<Self>) -> Option<Link> {
-        if self.flags.load(Ordering::Acquire) & MOVED_BIT != 0 {
+        if self.is_moved() {
             return lock(&MOVED).as_ref()?.get(&address(self)).cloned();
         }
         Some(Link { dir: Node(Some(self.parent.clone()?)), name: self.name.clone()? })
@@ -605,6 +611,10 @@ fn climb(node: &Arc<Inner>) -> std::result::Result<Held<'_>, (Errno, Node)> {
     loop {
         let top = path.len() - 1;
         let Some(mut dir) = path[top].dir.arc().peek() else {
+            if path.len() > DEPTH {
+                // Trees that were deep already were moved below each other.
+                return Err((Errno::ENAMETOOLONG, lost(node)));
+            }
             let next = above(path[top].dir.arc())?;
             path.push(next);
             continue;

@@ -2,6 +2,9 @@
 //!
 //! Each attempt is made so that it does no harm where it succeeds.
 
+pub mod net;
+pub mod ring;
+
 use std::ffi::{c_long, c_void};
 use std::os::fd::BorrowedFd;
 use std::ptr;
@@ -86,16 +89,53 @@ pub fn chroot() -> Result<()> {
     plain!(SYS_chroot, c"/".as_ptr())
 }
 
-/// Leaves the limits: more open files than were allowed.
-pub fn raise_limits() -> Result<()> {
-    let limit = libc::rlimit { rlim_cur: 1 << 20, rlim_max: 1 << 20 };
+/// The most descriptors that this process may hold, for [`raise_limit`] and [`hold_more`].
+const MOST: u64 = 1024;
+
+/// Sets the limit that is to be left, as an operator would.
+pub fn limit() -> Result<()> {
+    set_limit(MOST)
+}
+
+fn set_limit(most: u64) -> Result<()> {
+    let limit = libc::rlimit { rlim_cur: most, rlim_max: most };
     // SAFETY: the limit is a live value, and no old one is asked for.
     answer(unsafe { libc::syscall(libc::SYS_prlimit64, 0, libc::RLIMIT_NOFILE, &raw const limit, NONE) })
+}
+
+/// Leaves the limit.
+pub fn raise_limit() -> Result<()> {
+    set_limit(2 * MOST)
+}
+
+/// Holds a descriptor beyond the limit, raised or not.
+pub fn hold_more() -> Result<()> {
+    let raised = raise_limit();
+    match plain!(SYS_fcntl, 0, libc::F_DUPFD_CLOEXEC, MOST) {
+        // As fcntl(2) has it for a number beyond the limit.
+        Err(Errno::EINVAL) => raised.and(Err(Errno::EMFILE)),
+        other => other,
+    }
 }
 
 /// Makes a device file.
 pub fn device(dir: BorrowedFd<'_>) -> Result<()> {
     plain!(SYS_mknodat, raw(&dir), c"gofer-device".as_ptr(), libc::S_IFCHR | 0o600, 0x0103)
+}
+
+/// Makes a set-id file.
+pub fn set_id(dir: BorrowedFd<'_>) -> Result<()> {
+    let flags = libc::O_CREAT | libc::O_EXCL | libc::O_WRONLY | libc::O_NOFOLLOW | libc::O_CLOEXEC;
+    plain!(SYS_openat, raw(&dir), c"gofer-set-id".as_ptr(), flags, 0o4755)
+}
+
+/// Runs a program of a tree, which ends this process with success.
+pub fn exec_below(dir: BorrowedFd<'_>, name: &std::ffi::CStr) -> Result<()> {
+    let arguments = [name.as_ptr(), ptr::null()];
+    // SAFETY: the path and the argument are C strings, and the list ends in null.
+    answer(unsafe {
+        libc::syscall(libc::SYS_execveat, raw(&dir), name.as_ptr(), arguments.as_ptr(), NONE, 0)
+    })
 }
 
 /// Loads something into the kernel's virtual machine: a map.
@@ -106,28 +146,9 @@ pub fn bpf() -> Result<()> {
     answer(unsafe { libc::syscall(libc::SYS_bpf, 0, MAP.as_ptr(), size_of_val(&MAP)) })
 }
 
-/// Makes a ring whose requests no filter sees.
-pub fn io_uring() -> Result<()> {
-    let mut parameters = [0_u64; 32];
-    // SAFETY: the kernel writes 120 bytes at most to what is borrowed.
-    answer(unsafe { libc::syscall(libc::SYS_io_uring_setup, 1, parameters.as_mut_ptr()) })
-}
-
 /// Handles faults of the kernel's own accesses.
 pub fn userfaultfd() -> Result<()> {
     plain!(SYS_userfaultfd, libc::O_CLOEXEC)
-}
-
-/// Asks for the keys of this user.
-pub fn keyctl() -> Result<()> {
-    // KEYCTL_GET_KEYRING_ID of the user's keyring, which is made when it is asked for.
-    plain!(SYS_keyctl, 0, -4, 1)
-}
-
-/// Measures the machine.
-pub fn perf() -> Result<()> {
-    // There is no structure of that size.
-    reached(plain!(SYS_perf_event_open, NONE, 0, -1, -1, 0_usize), Errno::EFAULT)
 }
 
 /// Loads a module into the kernel.
@@ -148,20 +169,86 @@ pub fn read_memory(pid: u32) -> Result<()> {
     reached(read, Errno::EFAULT)
 }
 
-/// A socket of a family.
-pub fn socket(family: i32, kind: i32) -> Result<()> {
-    plain!(SYS_socket, family, kind | libc::SOCK_CLOEXEC, 0)
-}
-
-/// Connects to a port of this host.
-pub fn connect_out(address: &std::net::SocketAddr) -> Result<()> {
-    crate::net::connect_tcp(address).map(drop)
-}
-
 /// Makes memory that can be written and run.
 pub fn executable_memory() -> Result<()> {
     let (access, flags) = (libc::PROT_WRITE | libc::PROT_EXEC, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
     plain!(SYS_mmap, NONE, 4096_usize, access, flags, -1, 0_usize)
+}
+
+/// Maps a file so that it can be run.
+pub fn executable_file(file: BorrowedFd<'_>) -> Result<()> {
+    let access = libc::PROT_READ | libc::PROT_EXEC;
+    plain!(SYS_mmap, NONE, 4096_usize, access, libc::MAP_PRIVATE, raw(&file), 0_usize)
+}
+
+/// A keyring (`keyrings(7)`).
+#[derive(Clone, Copy, Debug)]
+pub enum Keyring {
+    /// That of the session.
+    Session,
+    /// That of the user.
+    User,
+}
+
+impl Keyring {
+    fn number(self) -> c_long {
+        match self {
+            Self::Session => -3,
+            Self::User => -4,
+        }
+    }
+
+    /// The name of the key in it.
+    fn key(self) -> &'static std::ffi::CStr {
+        match self {
+            Self::Session => c"gofer-attempt-session",
+            Self::User => c"gofer-attempt-user",
+        }
+    }
+}
+
+/// Puts something into a keyring (`KEYCTL_LINK`).
+fn link_key(what: c_long, to: Keyring) -> Result<()> {
+    const LINK: usize = 8;
+    plain!(SYS_keyctl, LINK, what, to.number())
+}
+
+/// Puts a key into a keyring. The session is a new one, which does not lead to the user's.
+pub fn add_key(to: Keyring) -> Result<()> {
+    const SET_TIMEOUT: usize = 15;
+    crate::process::leave_keyring()?;
+    let (kind, name, payload) = (c"user".as_ptr(), to.key().as_ptr(), c"x".as_ptr());
+    let session = Keyring::Session.number();
+    // SAFETY: all are C strings, and one byte of the last is read.
+    let key = unsafe { libc::syscall(libc::SYS_add_key, kind, name, payload, 1_usize, session) };
+    answer(key)?;
+    // It goes away by itself.
+    plain!(SYS_keyctl, SET_TIMEOUT, key, 60)?;
+    link_key(key, to)
+}
+
+/// Reads that key.
+pub fn read_key(of: Keyring) -> Result<()> {
+    const SEARCH: usize = 10;
+    const READ: usize = 11;
+    if let Keyring::User = of {
+        // What can be reached from the session may be read.
+        link_key(of.number(), Keyring::Session)?;
+    }
+    let (kind, name) = (c"user".as_ptr(), of.key().as_ptr());
+    // SAFETY: both are C strings, and the kernel writes nothing.
+    let key = unsafe { libc::syscall(libc::SYS_keyctl, SEARCH, of.number(), kind, name, 0_usize) };
+    answer(key)?;
+    // Its length is asked for; whoever may not read it does not learn that either.
+    plain!(SYS_keyctl, READ, key, NONE, 0_usize)
+}
+
+/// Measures another process.
+pub fn measure(pid: u32) -> Result<()> {
+    /// `struct perf_event_attr` as it was first: the clock of the processor, counted, not in the kernel.
+    const CLOCK: [u32; 16] = [1, 64, 0, 0, 0, 0, 0, 0, 0, 0, 1 | 1 << 5 | 1 << 6, 0, 0, 0, 0, 0];
+    // SAFETY: the kernel reads the attributes, whose size is in them.
+    answer(unsafe { libc::syscall(libc::SYS_perf_event_open, CLOCK.as_ptr(), pid, -1, -1, 0_usize) })
 }
 
 /// Opens a file by its inode, wherever it is.
