@@ -35,6 +35,8 @@ use indicatif::ProgressBar;
 use crate::report::Failure;
 
 use place::{PLACE_NOTES, Remote};
+pub(crate) use show::coloured;
+pub(crate) use tree::draw;
 
 /// A command that uses a server.
 #[derive(clap::Subcommand, Debug)]

@@ -45,7 +45,7 @@ fn octal(text: &mut String, byte: u8) {
 }
 
 /// Whether standard output may be coloured.
-pub(super) fn coloured() -> bool {
+pub(crate) fn coloured() -> bool {
     let forbidden = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     !forbidden && std::io::stdout().is_terminal()
 }

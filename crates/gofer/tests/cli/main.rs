@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test reports by panicking")]
 
 mod commands;
+mod demo;
 mod peer;
 mod process;
 mod sandbox;
