@@ -37,6 +37,9 @@ pub(crate) enum Command {
     /// Mount a directory, or rather what a client may see of it.
     #[command(after_help = EXIT_CODES, after_long_help = format!("{MOUNT_NOTES}\n\n{EXIT_CODES}"))]
     Mount(Box<Mount>),
+    /// See in ten seconds what it is for: a server that is attacked and measured. Needs no root, and leaves nothing.
+    #[command(after_help = EXIT_CODES)]
+    Demo,
     /// Print the completions of a shell.
     Completions {
         /// The shell.

@@ -5,6 +5,7 @@ mod banner;
 mod bench;
 mod client;
 mod config;
+mod demo;
 mod export;
 mod generate;
 mod log;
@@ -39,6 +40,7 @@ fn run(args: Args) -> Result<(), Failure> {
         Command::Client(command) => client::run(&command),
         Command::Bench(bench) => bench::run(&bench),
         Command::Mount(mount) => mount::run(&mount),
+        Command::Demo => demo::run(),
         Command::Completions { shell } => generate::completions(shell),
         Command::Man { dir } => generate::man(dir.as_deref()),
     }

@@ -129,7 +129,8 @@ numbers! {
     fcntl SYS_fcntl fdatasync SYS_fdatasync fsync SYS_fsync fstat SYS_fstat fstatfs SYS_fstatfs
     ftruncate SYS_ftruncate futex SYS_futex getdents64 SYS_getdents64 getegid SYS_getegid
     geteuid SYS_geteuid getpid SYS_getpid getrandom SYS_getrandom getsockname SYS_getsockname
-    getsockopt SYS_getsockopt gettid SYS_gettid getxattr SYS_getxattr keyctl SYS_keyctl kill SYS_kill
+    getsockopt SYS_getsockopt gettid SYS_gettid getxattr SYS_getxattr ioctl SYS_ioctl keyctl SYS_keyctl
+    kill SYS_kill
     landlock_create_ruleset SYS_landlock_create_ruleset landlock_add_rule SYS_landlock_add_rule
     landlock_restrict_self SYS_landlock_restrict_self linkat SYS_linkat listen SYS_listen
     listxattr SYS_listxattr lseek SYS_lseek madvise SYS_madvise memfd_create SYS_memfd_create

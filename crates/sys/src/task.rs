@@ -1,7 +1,8 @@
-//! What belongs to a thread: its rights and its signals; and to a process without a terminal.
+//! What belongs to a thread: its rights and its signals; and to a process with a terminal or without.
 
 use std::fs;
 use std::io::{stderr, stdin, stdout};
+use std::os::fd::BorrowedFd;
 
 use gofer_vfs::{FileKind, Result};
 use rustix::fs::{CWD, Mode, OFlags};
@@ -16,6 +17,7 @@ pub const SYSCALLS: &[Call] = &[
     syscall!(capget).with(Need::Start),
     syscall!(capset).with(Need::Start),
     syscall!(dup3).with(Need::Start),
+    syscall!(ioctl).with(Need::Start),
     syscall!(openat).with(Need::Start),
     syscall!(prlimit64).with(Need::Start),
     syscall!(setsid).with(Need::Start),
@@ -43,6 +45,11 @@ pub fn raise_nofile_to(wanted: u64) -> Result<u64> {
         return Ok(wanted);
     }
     crate::process::raise_nofile()
+}
+
+/// How many columns a terminal has; `None` for what is no terminal, and for one that does not say.
+pub fn columns(terminal: BorrowedFd<'_>) -> Option<u16> {
+    rustix::termios::tcgetwinsize(terminal).ok().map(|size| size.ws_col).filter(|columns| *columns > 0)
 }
 
 /// Puts a thread's capabilities back.

@@ -13,6 +13,8 @@ const LEAST: usize = 3 * Dirent::encoded_len(0) + 3 + Name::MAX;
 /// The cookies of `.` and `..` where the server does not list them. A server's own must be smaller.
 const ITSELF: u64 = u64::MAX - 1;
 const PARENT: u64 = u64::MAX;
+/// Entries that are no children in one listing: `.` and `..`, and some for servers that list them oddly.
+const ASIDE: u32 = 16;
 
 impl Client {
     pub(crate) fn readdir(
@@ -43,6 +45,7 @@ impl Client {
         }
         let count = budget.clamp(LEAST, self.rpc.msize() - IO_HEAD);
         let count = u32::try_from(count).map_err(|_| Errno::EIO)?;
+        let mut aside = 0;
         loop {
             let answer = self.rpc.call(Treaddir { fid: file.fid(), offset: from, count });
             let answer = match answer {
@@ -58,9 +61,13 @@ impl Client {
             for dirent in Dirents::new(bytes) {
                 let dirent = dirent.map_err(|_| self.rpc.violated())?;
                 from = dirent.offset;
-                let Some(entry) = self.entry(file, &dirent)? else { continue };
-                has_child |= matches!(entry.name, EntryName::Child(_));
-                if !each(entry) {
+                let entry = self.entry(file, &dirent)?;
+                match entry.map(|entry| entry.name) {
+                    Some(EntryName::Child(_)) => has_child = true,
+                    _ if aside == ASIDE => return Err(self.rpc.violated()),
+                    _ => aside += 1,
+                }
+                if entry.is_some_and(|entry| !each(entry)) {
                     return Ok(());
                 }
             }

@@ -18,11 +18,11 @@ use crate::report;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The fid of the root.
-pub(super) const ROOT: Fid = Fid(0);
+pub(crate) const ROOT: Fid = Fid(0);
 
 /// Why something could not be measured.
 #[derive(Debug)]
-pub(super) enum Failed {
+pub(crate) enum Failed {
     /// The server refused a request: it does not have the operation, or not for this user.
     Refused(&'static str, Errno),
     /// The connection is of no more use.
@@ -46,7 +46,7 @@ impl Failed {
 }
 
 /// A connection, what is to be sent on it, and what was received.
-pub(super) struct Client {
+pub(crate) struct Client {
     /// A socket. What is sent is one piece, for which `write(2)` takes less time than `sendmsg(2)`.
     socket: File,
     out: Vec<u8>,
@@ -245,12 +245,12 @@ impl Client {
     }
 
     /// The bytes of the reply that was received last.
-    pub(super) fn frame(&self) -> &[u8] {
+    pub(crate) fn frame(&self) -> &[u8] {
         &self.input[self.frame.clone()]
     }
 
     /// Asks one thing and waits for the answer.
-    pub(super) fn ask(&mut self, request: Request<'_>) -> Result<Reply<'_>, Failed> {
+    pub(crate) fn ask(&mut self, request: Request<'_>) -> Result<Reply<'_>, Failed> {
         self.call(request, Tag(0))
     }
 
@@ -261,8 +261,16 @@ impl Client {
         check(&request, reply)
     }
 
+    /// Sends bytes as they are, and waits for the next reply, whatever it answers.
+    pub(crate) fn ask_raw(&mut self, frame: &[u8]) -> Result<Reply<'_>, Failed> {
+        self.out.extend_from_slice(frame);
+        self.send()?;
+        let (_, reply) = self.receive()?;
+        if let Reply::Lerror(error) = reply { Err(refused("a frame", error)) } else { Ok(reply) }
+    }
+
     /// Opens a fid on a Google session, and waits for the descriptor that comes with the answer.
-    pub(super) fn open_for_descriptor(&mut self, fid: Fid) -> Result<OwnedFd, Failed> {
+    pub(crate) fn open_for_descriptor(&mut self, fid: Fid) -> Result<OwnedFd, Failed> {
         let request = Tlopen { fid, flags: OpenBits::RDONLY };
         self.ask_for_descriptor(request.into()).map(|(_, descriptor)| descriptor)
     }
@@ -289,7 +297,7 @@ impl Client {
     }
 
     /// Walks down from a fid to a new one.
-    pub(super) fn walk(&mut self, fid: Fid, newfid: Fid, names: &Names) -> Result<(), Failed> {
+    pub(crate) fn walk(&mut self, fid: Fid, newfid: Fid, names: &Names) -> Result<(), Failed> {
         match self.ask(Twalk { fid, newfid, names: names.list() }.into())? {
             Reply::Walk(walked) if walked.qids.len() == names.list().len() => Ok(()),
             // The walk ended early: there is no such name.
@@ -301,22 +309,23 @@ impl Client {
 /// The reply, unless it is an error or one to something else.
 pub(super) fn check<'a>(request: &Request<'_>, reply: Reply<'a>) -> Result<Reply<'a>, Failed> {
     match reply {
-        Reply::Lerror(Rlerror { ecode }) => {
-            let errno = i32::try_from(ecode).map_or(Errno::EIO, Errno::from_host);
-            Err(Failed::Refused(request.name(), errno))
-        }
+        Reply::Lerror(error) => Err(refused(request.name(), error)),
         reply if reply.number() == request.number() + 1 => Ok(reply),
         _ => Err(Failed::wrong(request)),
     }
 }
 
+fn refused(what: &'static str, Rlerror { ecode }: Rlerror) -> Failed {
+    Failed::Refused(what, i32::try_from(ecode).map_or(Errno::EIO, Errno::from_host))
+}
+
 /// The names of a walk, encoded once.
 #[derive(Clone, Debug)]
-pub(super) struct Names(Vec<u8>);
+pub(crate) struct Names(Vec<u8>);
 
 impl Names {
     /// The names, which are short and few.
-    pub(super) fn new(names: &[&str]) -> Self {
+    pub(crate) fn new(names: &[&str]) -> Self {
         let mut encoded = u16::try_from(names.len()).unwrap_or_default().to_le_bytes().to_vec();
         for name in names {
             Str::new(name.as_bytes()).unwrap_or_default().encode(&mut encoded);
@@ -324,7 +333,7 @@ impl Names {
         Self(encoded)
     }
 
-    pub(super) fn list(&self) -> List<'_, Str<'_>> {
+    pub(crate) fn list(&self) -> List<'_, Str<'_>> {
         List::decode(&mut Reader::new(&self.0)).unwrap_or(List::EMPTY)
     }
 }

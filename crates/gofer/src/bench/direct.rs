@@ -31,25 +31,43 @@ pub(super) struct Direct {
 }
 
 /// Makes what these operations need in a directory.
-pub(super) fn fill(dir: &Path, wanted: &[Operation]) -> std::io::Result<()> {
+pub(crate) fn fill(dir: &Path, wanted: &[Operation]) -> std::io::Result<()> {
+    let wants = |some: &[Operation]| wanted.iter().any(|operation| some.contains(operation));
     fs::write(dir.join(tree::small(0)), [0; SMALL as usize])?;
-    fs::write(dir.join(tree::moved(0)), [])?;
-    fs::write(dir.join(tree::LARGE), vec![0x21; usize::try_from(tree::FILE_LEN).unwrap_or(0)])?;
-    let mut steps = dir.to_owned();
-    fs::write(steps.join(tree::LEAF), [])?;
-    for _ in 0..7 {
-        steps.push(tree::STEP);
-        fs::create_dir(&steps)?;
-        fs::write(steps.join(tree::LEAF), [])?;
+    if wants(&[Operation::Rename]) {
+        fs::write(dir.join(tree::moved(0)), [])?;
     }
-    let many = dir.join(tree::MANY);
-    fs::create_dir(&many)?;
-    if wanted.contains(&Operation::Readdir) {
+    if wants(&[Operation::Read64k, Operation::Read1m, Operation::RandomRead, Operation::RandomWrite]) {
+        fs::write(dir.join(tree::LARGE), vec![0x21; usize::try_from(tree::FILE_LEN).unwrap_or(0)])?;
+    }
+    if wants(&[Operation::Stat1, Operation::Stat4, Operation::Stat8]) {
+        let mut steps = dir.to_owned();
+        fs::write(steps.join(tree::LEAF), [])?;
+        for _ in 0..7 {
+            steps.push(tree::STEP);
+            fs::create_dir(&steps)?;
+            fs::write(steps.join(tree::LEAF), [])?;
+        }
+    }
+    if wants(&[Operation::Readdir]) {
+        let many = dir.join(tree::MANY);
+        fs::create_dir(&many)?;
         for number in 0..tree::ENTRIES {
             File::create(many.join(format!("entry-{number:05}")))?;
         }
     }
     Ok(())
+}
+
+/// Where an operation reads or writes the next time. A stride that is prime to the number of blocks visits all of them.
+fn place(operation: Operation, round: u64) -> u64 {
+    let bytes = u64::from(operation.bytes());
+    let block = match operation {
+        Operation::RandomRead | Operation::RandomWrite => round.wrapping_mul(1663),
+        Operation::Donated => 0,
+        _ => round,
+    };
+    block % (tree::FILE_LEN / bytes) * bytes
 }
 
 impl Direct {
@@ -111,22 +129,14 @@ impl Direct {
                 self.tree.rename(&self.root, from, &self.root, to, RenameFlags::Replace)
             }
             Operation::Read64k | Operation::Read1m | Operation::RandomRead => {
-                let blocks = tree::FILE_LEN / u64::from(self.operation.bytes());
-                // A stride that is prime to the number of blocks visits all of them.
-                let block = if self.operation == Operation::RandomRead {
-                    self.round.wrapping_mul(1663)
-                } else {
-                    self.round
-                };
                 let file = self.file.take().ok_or(Errno::EBADF)?;
-                let done = self.read(&file, block % blocks * u64::from(self.operation.bytes()));
+                let done = self.read(&file, place(self.operation, self.round));
                 self.file = Some(file);
                 done
             }
             Operation::RandomWrite => {
-                let blocks = tree::FILE_LEN / u64::from(SMALL);
-                let offset = self.round.wrapping_mul(1663) % blocks * u64::from(SMALL);
                 let file = self.file.as_ref().ok_or(Errno::EBADF)?;
+                let offset = place(self.operation, self.round);
                 self.tree.write(file, offset, &mut WriteFrom(&[0x42; SMALL as usize])).map(drop)
             }
             Operation::Donated
@@ -181,16 +191,30 @@ impl Direct {
     }
 }
 
-/// Reads 4 KiB from a descriptor for as long, and says how often.
-pub(super) fn read_small(file: &File, length: Duration, into: &mut Latencies) -> std::io::Result<u64> {
-    let start = Instant::now();
-    let (mut since, mut done) = (start, 0);
-    let mut buffer = [0; SMALL as usize];
-    while since - start < length {
-        file.read_exact_at(&mut buffer, 0)?;
-        let now = Instant::now();
-        into.record(now - since);
-        (since, done) = (now, done + 1);
+/// A file that is read by a descriptor as an operation reads it.
+pub(super) struct Reading {
+    file: File,
+    operation: Operation,
+    buffer: Vec<u8>,
+    round: u64,
+}
+
+impl Reading {
+    pub(super) fn new(file: File, operation: Operation) -> Self {
+        Self { file, operation, buffer: vec![0; operation.bytes() as usize], round: 0 }
     }
-    Ok(done)
+
+    /// Does it for as long, and says how often.
+    pub(super) fn run(&mut self, length: Duration, into: &mut Latencies) -> std::io::Result<u64> {
+        let start = Instant::now();
+        let (mut since, mut done) = (start, 0);
+        while since - start < length {
+            self.round = self.round.wrapping_add(1);
+            self.file.read_exact_at(&mut self.buffer, place(self.operation, self.round))?;
+            let now = Instant::now();
+            into.record(now - since);
+            (since, done) = (now, done + 1);
+        }
+        Ok(done)
+    }
 }

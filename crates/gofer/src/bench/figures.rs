@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::client::{Failed, Names, ROOT};
 use super::load::Load;
 use super::operation::Operation;
-use super::server::{Scratch, Sealed, Server};
+use super::server::{Rights, Scratch, Sealed, Server};
 use super::stats::{Latencies, Spread};
 use super::tree::{self, Tree};
 use crate::report::Failure;
@@ -70,8 +70,8 @@ pub(super) fn start(figures: &mut Vec<Figure>) -> Result<(), Failure> {
     let mut all = [Sealed::Yes, Sealed::No].map(|sealed| (sealed, [const { Vec::new() }; 3]));
     for _ in 0..STARTS {
         for (sealed, [times, sizes, own]) in &mut all {
-            let scratch = Scratch::new("start")?;
-            let (server, took) = Server::start(scratch.path(), *sealed)?;
+            let scratch = Scratch::new("bench-start")?;
+            let (server, took) = Server::start(scratch.path(), Rights::ReadWrite, *sealed)?;
             times.push(took.as_secs_f64() * 1e3);
             sizes.extend(server.process.and_then(|process| process.rss()).map(kib));
             own.extend(server.process.and_then(|process| process.anonymous()).map(kib));

@@ -38,13 +38,14 @@ use gofer_wire::p9::{Fid, Version};
 
 use crate::args::Bench;
 use crate::report::{Failure, errno};
-use client::{Client, Failed, Names};
-use direct::Direct;
+pub(crate) use client::{Client, Failed, Names, ROOT};
+pub(crate) use direct::fill;
+use direct::{Direct, Reading};
 use load::Load;
 pub(crate) use operation::Operation;
-use report::{Lane, Measured, Measurement, Outcome, Report};
-pub(crate) use server::Place;
-use server::{Scratch, Sealed, Server};
+pub(crate) use report::{Lane, Outcome};
+use report::{Measured, Measurement, Report};
+pub(crate) use server::{Place, Rights, Scratch, Sealed, Server, sandbox_report};
 use stats::{Latencies, Slice};
 use tree::Tree;
 
@@ -68,8 +69,8 @@ pub(crate) fn run(bench: &Bench) -> Result<(), Failure> {
     })?;
     let all = || Operation::value_variants().iter().filter(|one| **one != Operation::MillionFids);
     let wanted = &bench.only.clone().unwrap_or_else(|| all().copied().collect());
-    let scratch = Scratch::new("local")?;
-    direct::fill(&scratch.tree(), wanted).map_err(|error| {
+    let scratch = Scratch::new("bench-local")?;
+    fill(&scratch.tree(), wanted).map_err(|error| {
         let place = scratch.tree();
         Failure::start(format!(
             "cannot write to {place:?}: {}; set TMPDIR to another directory",
@@ -78,10 +79,10 @@ pub(crate) fn run(bench: &Bench) -> Result<(), Failure> {
     })?;
     let mut own = Vec::new();
     if bench.addr.is_none() {
-        own.push((Scratch::new("served")?, Sealed::Yes));
+        own.push((Scratch::new("bench-served")?, Sealed::Yes));
     }
     if bench.vs_unsealed {
-        own.push((Scratch::new("unsealed")?, Sealed::No));
+        own.push((Scratch::new("bench-unsealed")?, Sealed::No));
     }
     let mut sites = Vec::new();
     let done = open_sites(bench, wanted, &own, &mut sites)
@@ -102,7 +103,9 @@ fn open_sites(
     own: &[(Scratch, Sealed)],
     sites: &mut Vec<Site>,
 ) -> Result<(), Failure> {
-    let ours = own.iter().map(|(dir, sealed)| Server::start(dir.path(), *sealed).map(|(server, _)| server));
+    let ours = own
+        .iter()
+        .map(|(dir, sealed)| Server::start(dir.path(), Rights::ReadWrite, *sealed).map(|(server, _)| server));
     let ours = ours.collect::<Result<Vec<_>, _>>()?;
     let found = bench.addr.iter().chain(&bench.vs).map(|place| Server::at(place, &bench.aname));
     let slots = bench.in_flight.iter().copied().max().unwrap_or(1);
@@ -227,16 +230,19 @@ fn measure(
     let (mut null, mut null_channel) = (None, None);
     for Site { server, tree, .. } in sites {
         let turn = if operation == Operation::Donated {
-            donated(server, tree)
+            donated(operation, server, tree)
         } else {
-            chain(operation, in_flight, server, tree, &mut null)
+            load(operation, in_flight, server, tree)
+                .and_then(|load| with_floor(load, &mut null, |script| null::serve(&script, in_flight)))
         };
         runners.push(Runner::new(&server.label, Some(server), turn)?);
     }
     if in_flight == 1 && operation != Operation::Donated {
         for Site { server, tree, .. } in sites {
             // Most servers have no channels, which is no failure of theirs.
-            if let Ok(turn) = through_channel(operation, server, tree, &mut null_channel) {
+            let turn = load_through_channel(operation, server, tree)
+                .and_then(|load| with_floor(load, &mut null_channel, null::serve_channel));
+            if let Ok(turn) = turn {
                 runners.push(Runner::new(&format!("{} shm", server.label), Some(server), Ok(turn))?);
             }
         }
@@ -247,6 +253,16 @@ fn measure(
             runners.push(Runner::new(name, None, Ok(floor))?);
         }
     }
+    let lanes = take_turns(runners, operation, slice)?;
+    Ok(Measurement { operation, in_flight, lanes })
+}
+
+/// What became of those who took turns.
+fn take_turns(
+    mut runners: Vec<Runner<'_>>,
+    operation: Operation,
+    slice: Duration,
+) -> Result<Vec<Lane>, Failure> {
     for runner in &mut runners {
         runner.warm_up(slice / 4)?;
     }
@@ -264,51 +280,68 @@ fn measure(
         };
         Lane { name: runner.name, outcome }
     });
-    Ok(Measurement { operation, in_flight, lanes: lanes.collect() })
+    Ok(lanes.collect())
 }
 
-/// An operation at a server; and at nobody's, with the replies of the first server that has it.
-fn chain(
-    operation: Operation,
-    in_flight: u16,
-    server: &Server,
-    tree: &Tree,
-    null: &mut Option<Turn>,
-) -> Result<Turn, Failed> {
+/// All the ways to the files in a directory of a server's tree, which is `local` here.
+pub(crate) struct Ways<'a> {
+    server: &'a Server,
+    local: &'a Path,
+    tree: Tree,
+}
+
+impl<'a> Ways<'a> {
+    /// Those to a directory that was [filled](fill).
+    pub(crate) fn new(server: &'a Server, name: &str, local: &'a Path) -> Self {
+        Self { server, local, tree: Tree::named(name) }
+    }
+
+    /// Measures an operation that reads, one at a time, over all the ways to a file: the socket, shared memory, the
+    /// descriptor that the server donates, and without a server.
+    pub(crate) fn measure(&self, operation: Operation, seconds: f64) -> Result<Vec<Lane>, Failure> {
+        let Self { server, local, tree } = self;
+        let socket = load(operation, 1, server, tree).map(turn);
+        let channel = load_through_channel(operation, server, tree).map(turn);
+        let runners = vec![
+            Runner::new("socket", Some(server), socket)?,
+            Runner::new("shared memory", Some(server), channel)?,
+            Runner::new("donated descriptor", Some(server), donated(operation, server, tree))?,
+            Runner::new("no server", None, direct(operation, local))?,
+        ];
+        take_turns(runners, operation, Duration::from_secs_f64(seconds / f64::from(TURNS)))
+    }
+}
+
+/// An operation at a server.
+fn load(operation: Operation, in_flight: u16, server: &Server, tree: &Tree) -> Result<Load, Failed> {
     // Some servers end the connection for a message that they do not know.
     let version = if operation == Operation::Walkgetattr { Version::HIGHEST } else { Version::BASE };
     let mut client = server.attach(version)?;
     tree.walk(&mut client)?;
-    let mut load = Load::new(client, operation, 0..in_flight)?;
-    if null.is_none() {
-        let script = load.script()?;
-        *null = Some(turn(load.like(null::serve(&script, in_flight).map_err(no_floor)?)));
-    }
-    Ok(turn(load))
+    Load::new(client, operation, 0..in_flight)
+}
+
+/// As [`load`], through shared memory.
+fn load_through_channel(operation: Operation, server: &Server, tree: &Tree) -> Result<Load, Failed> {
+    let mut client = server.attach(Version::HIGHEST)?;
+    tree.walk(&mut client)?;
+    client.use_channel()?;
+    Load::new(client, operation, tree.spare())
 }
 
 fn turn(mut load: Load) -> Turn {
     Box::new(move |length, into| load.run(length, into))
 }
 
-fn no_floor(errno: Errno) -> Failed {
-    Failed::Lost(errno.to_string())
-}
-
-/// As [`chain`], through shared memory.
-fn through_channel(
-    operation: Operation,
-    server: &Server,
-    tree: &Tree,
-    null: &mut Option<Turn>,
+/// An operation; and at nobody's, with the replies of the first that has it.
+fn with_floor(
+    mut load: Load,
+    floor: &mut Option<Turn>,
+    serve: impl FnOnce(Vec<Vec<u8>>) -> gofer_vfs::Result<Client>,
 ) -> Result<Turn, Failed> {
-    let mut client = server.attach(Version::HIGHEST)?;
-    tree.walk(&mut client)?;
-    client.use_channel()?;
-    let mut load = Load::new(client, operation, tree.spare())?;
-    if null.is_none() {
-        let script = load.script()?;
-        *null = Some(turn(load.like(null::serve_channel(script).map_err(no_floor)?)));
+    if floor.is_none() {
+        let client = serve(load.script()?).map_err(|errno| Failed::Lost(errno.to_string()))?;
+        *floor = Some(turn(load.like(client)));
     }
     Ok(turn(load))
 }
@@ -318,24 +351,26 @@ fn direct(operation: Operation, local: &Path) -> Result<Turn, Failed> {
     let lost = |errno: Errno| Failed::Lost(errno.to_string());
     if operation == Operation::Donated {
         let file = File::open(local.join(tree::small(0))).map_err(|error| lost(errno(&error)))?;
-        return Ok(reading(file));
+        return Ok(reading(file, operation));
     }
     let mut direct = Direct::new(local, operation).map_err(lost)?;
     Ok(Box::new(move |length, into| direct.run(length, into).map_err(lost)))
 }
 
 /// Reading by a descriptor that a server gave away.
-fn donated(server: &Server, tree: &Tree) -> Result<Turn, Failed> {
+fn donated(operation: Operation, server: &Server, tree: &Tree) -> Result<Turn, Failed> {
     const DONATED: Fid = Fid(2);
+    let name = if operation == Operation::Donated { tree::small(0) } else { tree::LARGE.to_owned() };
     let mut client = server.attach(Version::HIGHEST)?;
     tree.walk(&mut client)?;
-    client.walk(Tree::FID, DONATED, &Names::new(&[&tree::small(0)]))?;
-    client.open_for_descriptor(DONATED).map(|descriptor| reading(File::from(descriptor)))
+    client.walk(Tree::FID, DONATED, &Names::new(&[&name]))?;
+    client.open_for_descriptor(DONATED).map(|descriptor| reading(File::from(descriptor), operation))
 }
 
-fn reading(file: File) -> Turn {
+fn reading(file: File, operation: Operation) -> Turn {
     let lost = |error: io::Error| Failed::Lost(errno(&error).to_string());
-    Box::new(move |length, into| direct::read_small(&file, length, into).map_err(lost))
+    let mut reading = Reading::new(file, operation);
+    Box::new(move |length, into| reading.run(length, into).map_err(lost))
 }
 
 /// Prints the report, and writes the picture.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 /// A process of this host, by its number.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Process(pub(super) u32);
+pub(crate) struct Process(pub(super) u32);
 
 /// The CPU time of each thread, in nanoseconds.
 pub(super) struct Cpu(HashMap<String, u64>);
@@ -48,9 +48,13 @@ impl Process {
     }
 
     fn status(&self, field: &str) -> Option<u64> {
+        self.field(field)?.split_ascii_whitespace().next()?.parse().ok()
+    }
+
+    /// A field of its status, with the ':' behind its name.
+    pub(crate) fn field(&self, field: &str) -> Option<String> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.0)).ok()?;
-        let line = status.lines().find_map(|line| line.strip_prefix(field))?;
-        line.split_ascii_whitespace().next()?.parse().ok()
+        status.lines().find_map(|line| line.strip_prefix(field)).map(|value| value.trim().to_owned())
     }
 
     /// The CPU time that its threads have used until now; `None` where the kernel does not keep account.

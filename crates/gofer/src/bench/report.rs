@@ -33,17 +33,17 @@ pub(super) struct Measurement {
 
 /// One of those that took turns.
 #[derive(Debug, Serialize)]
-pub(super) struct Lane {
+pub(crate) struct Lane {
     /// A server's label, or `"direct"`, `"null"` or `"null shm"` for the floors.
-    pub(super) name: String,
+    pub(crate) name: String,
     #[serde(flatten)]
-    pub(super) outcome: Outcome,
+    pub(crate) outcome: Outcome,
 }
 
 /// What became of a lane.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
-pub(super) enum Outcome {
+pub(crate) enum Outcome {
     Measured(Measured),
     /// The server does not have it.
     Refused {
@@ -53,10 +53,10 @@ pub(super) enum Outcome {
 
 /// What was measured of a lane.
 #[derive(Debug, Serialize)]
-pub(super) struct Measured {
+pub(crate) struct Measured {
     pub(super) operations_per_second: f64,
-    bytes_per_second: Option<f64>,
-    p50_us: f64,
+    pub(crate) bytes_per_second: Option<f64>,
+    pub(crate) p50_us: f64,
     p99_us: f64,
     p999_us: f64,
     server_cpu_us: Option<f64>,

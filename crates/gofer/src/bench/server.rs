@@ -53,9 +53,18 @@ impl FromStr for Place {
     }
 }
 
+/// What a server of ours lets its clients do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rights {
+    /// Read.
+    ReadOnly,
+    /// Everything.
+    ReadWrite,
+}
+
 /// Whether a server of ours gives up its rights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Sealed {
+pub(crate) enum Sealed {
     /// As it does by default.
     Yes,
     /// Not at all.
@@ -73,11 +82,11 @@ impl Sealed {
 
 /// A server that is measured.
 #[derive(Debug)]
-pub(super) struct Server {
+pub(crate) struct Server {
     pub(super) label: String,
-    pub(super) address: Address,
+    pub(crate) address: Address,
     aname: String,
-    pub(super) process: Option<Process>,
+    pub(crate) process: Option<Process>,
     /// Where it is ours: it ends with this.
     _own: Option<Own>,
 }
@@ -96,30 +105,10 @@ impl Server {
     }
 
     /// Starts this program as a server of a directory, and says how long it took to the first attach.
-    pub(super) fn start(dir: &Path, sealed: Sealed) -> Result<(Self, Duration), Failure> {
-        let failed = |why: fmt::Arguments<'_>| {
-            Failure::start(format!(
-                "cannot start a server to measure: {why}; see what it said, or write ADDR"
-            ))
-        };
-        let program = std::env::current_exe().map_err(|error| failed(format_args!("{}", errno(&error))))?;
-        let (tree, socket) = (dir.join("tree"), dir.join("socket"));
-        let address = Address::Unix(socket);
-        let mut export = tree.into_os_string();
-        export.push(":rw");
-        let mut command = Command::new(program);
-        command.arg("serve").arg(export).args(["--quiet", "--log-level", "error", "--max-fids", MAX_FIDS]);
-        command.arg("--listen");
-        command.arg(address.to_string()).stdin(Stdio::null()).stdout(Stdio::null());
-        if sealed == Sealed::No {
-            command.args(["--sandbox", "none", "--i-trust-the-clients"]);
-        }
-        // What the surroundings say of servers is not meant for this one.
-        for (name, _) in
-            std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"GOFER_"))
-        {
-            command.env_remove(name);
-        }
+    pub(crate) fn start(dir: &Path, rights: Rights, sealed: Sealed) -> Result<(Self, Duration), Failure> {
+        let address = address(dir);
+        let mut command = command(dir, rights, sealed)?;
+        command.stdout(Stdio::null());
         let start = Instant::now();
         let mut own = Own(command.spawn().map_err(|error| failed(format_args!("{}", errno(&error))))?);
         loop {
@@ -141,7 +130,7 @@ impl Server {
     }
 
     /// A new connection with the root attached.
-    pub(super) fn attach(&self, version: Version) -> Result<Client, Failed> {
+    pub(crate) fn attach(&self, version: Version) -> Result<Client, Failed> {
         Client::attach(&self.address, &self.aname, version)
     }
 
@@ -154,14 +143,51 @@ impl Server {
             .filter(Process::is_known);
     }
 
-    /// What is said when it cannot be measured any further.
-    pub(super) fn failure(&self, failed: &Failed) -> Failure {
+    /// What is said when it cannot be used any further.
+    pub(crate) fn failure(&self, failed: &Failed) -> Failure {
         let hint = match failed {
             Failed::Refused(..) => "give it a directory that can be written (aname=)",
             Failed::Lost(_) => "see whether the server runs and what it said",
         };
         Failure::running(format!("{} at {}: {failed}; {hint}", self.label, self.address))
     }
+}
+
+/// What a server that is started in the same way gives up, as its report in JSON.
+pub(crate) fn sandbox_report(dir: &Path, rights: Rights) -> Result<Vec<u8>, Failure> {
+    let said = command(dir, rights, Sealed::Yes)?.arg("--print-sandbox=json").output();
+    let said = said.map_err(|error| failed(format_args!("{}", errno(&error))))?;
+    if said.status.success() {
+        Ok(said.stdout)
+    } else {
+        Err(failed(format_args!("it ended with {}", said.status)))
+    }
+}
+
+fn address(dir: &Path) -> Address {
+    Address::Unix(dir.join("socket"))
+}
+
+/// This program as a server of a directory's `tree`.
+fn command(dir: &Path, rights: Rights, sealed: Sealed) -> Result<Command, Failure> {
+    let program = std::env::current_exe().map_err(|error| failed(format_args!("{}", errno(&error))))?;
+    let mut export = dir.join("tree").into_os_string();
+    export.push(if rights == Rights::ReadWrite { ":rw" } else { ":ro" });
+    let mut command = Command::new(program);
+    command.arg("serve").arg(export).args(["--quiet", "--log-level", "error", "--max-fids", MAX_FIDS]);
+    command.arg("--listen").arg(address(dir).to_string()).stdin(Stdio::null());
+    if sealed == Sealed::No {
+        command.args(["--sandbox", "none", "--i-trust-the-clients"]);
+    }
+    // What the surroundings say of servers is not meant for this one.
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"GOFER_")) {
+        command.env_remove(name);
+    }
+    Ok(command)
+}
+
+fn failed(why: fmt::Arguments<'_>) -> Failure {
+    Failure::start(format!("cannot start a server of our own: {why}; see what it said"))
 }
 
 impl fmt::Display for Failed {
@@ -185,14 +211,14 @@ impl Drop for Own {
     }
 }
 
-/// A directory for what is measured; removed when dropped.
+/// A directory of our own; removed when dropped.
 #[derive(Debug)]
-pub(super) struct Scratch(PathBuf);
+pub(crate) struct Scratch(PathBuf);
 
 impl Scratch {
     /// A directory below the one for temporary files, with an empty `tree` in it.
-    pub(super) fn new(what: &str) -> Result<Self, Failure> {
-        let path = std::env::temp_dir().join(format!("gofer-bench-{}-{what}", std::process::id()));
+    pub(crate) fn new(what: &str) -> Result<Self, Failure> {
+        let path = std::env::temp_dir().join(format!("gofer-{what}-{}", std::process::id()));
         let made =
             fs::DirBuilder::new().mode(0o700).create(&path).and_then(|()| fs::create_dir(path.join("tree")));
         made.map_err(|error| {
@@ -204,12 +230,12 @@ impl Scratch {
         Ok(Self(path))
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.0
     }
 
     /// The directory in it.
-    pub(super) fn tree(&self) -> PathBuf {
+    pub(crate) fn tree(&self) -> PathBuf {
         self.0.join("tree")
     }
 }

@@ -51,6 +51,11 @@ impl Tree {
     const STEPS: u32 = 10;
     const PASSING: Fid = Fid(3);
 
+    /// A directory of this name that is there, with what the operations need.
+    pub(super) fn named(name: &str) -> Self {
+        Self { name: name.to_owned(), slots: 0, made: Vec::new() }
+    }
+
     /// Makes what these operations need, for as many in flight.
     pub(super) fn make(
         client: &mut Client,

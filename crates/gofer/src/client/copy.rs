@@ -13,7 +13,7 @@ use gofer_vfs::{
 };
 use indicatif::ProgressBar;
 
-use super::{Complaints, attrs, each, entries, show};
+use super::{Complaints, attrs, each, entries, go_down, show};
 
 /// Bytes that are read and written at once: several messages, all in flight.
 const CHUNK: usize = 8 << 20;
@@ -58,6 +58,8 @@ struct Dir<A: Backend, B: Backend> {
     from: Arc<A::Node>,
     to: Arc<B::Node>,
     shown: String,
+    /// How far down it is.
+    depth: usize,
 }
 
 /// What is kept: mode and times.
@@ -117,7 +119,7 @@ impl<'c, A: Backend, B: Backend> Copy<'c, A, B> {
                 let made =
                     name.map_or_else(|| Ok(Arc::clone(dir)), |name| self.directory(dir, name, &attr, &shown));
                 match made {
-                    Ok(to) => self.plan_below(Dir { from, to, shown }),
+                    Ok(to) => self.plan_below(Dir { from, to, shown, depth: 0 }),
                     Err(errno) => self.complain(&shown, errno),
                 }
             }
@@ -152,7 +154,7 @@ impl<'c, A: Backend, B: Backend> Copy<'c, A, B> {
 
     fn plan_below(&mut self, top: Dir<A, B>) {
         let mut waiting = vec![top];
-        while let Some(Dir { from, to, shown }) = waiting.pop() {
+        while let Some(Dir { from, to, shown, depth }) = waiting.pop() {
             let names = match entries(self.from, &from) {
                 Ok(names) => names,
                 Err(errno) => {
@@ -169,11 +171,13 @@ impl<'c, A: Backend, B: Backend> Copy<'c, A, B> {
                     format!("{}/{}", shown.trim_end_matches('/'), show::quoted(name.as_name().as_bytes()));
                 match attr {
                     Ok(attr) if attr.kind == FileKind::Directory => {
-                        let entered = self.from.walk(&from, name.as_name());
+                        let entered = go_down(depth).and_then(|()| self.from.walk(&from, name.as_name()));
                         let entered = entered
                             .and_then(|(node, _)| Ok((node, self.directory(&to, &name, &attr, &shown)?)));
                         match entered {
-                            Ok((node, to)) => waiting.push(Dir { from: Arc::new(node), to, shown }),
+                            Ok((node, to)) => {
+                                waiting.push(Dir { from: Arc::new(node), to, shown, depth: depth + 1 });
+                            }
                             Err(errno) => self.complain(&shown, errno),
                         }
                     }

@@ -2,12 +2,15 @@
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
+use std::io::IsTerminal;
+use std::os::fd::AsFd;
 
 use gofer_client::{Client, Node};
+use gofer_sys::task::columns;
 use gofer_vfs::{Attr, Backend, Errno, FileKind, Name, NameBuf};
 use serde_json::{Value, json};
 
-use super::{Complaints, PLACE_NOTES, Reach, Remote, Servers, attrs, entries, show};
+use super::{Complaints, PLACE_NOTES, Reach, Remote, Servers, attrs, entries, go_down, show};
 use crate::report::{self, EXIT_CODES, Failure};
 
 /// The options of `gofer ls`.
@@ -21,6 +24,10 @@ pub(crate) struct Ls {
     /// Show mode, links, owner, size and time (UTC) of each.
     #[arg(short)]
     long: bool,
+
+    /// Show one name on a line, on a terminal too.
+    #[arg(short = '1')]
+    one: bool,
 
     /// Show what begins with a dot, too.
     #[arg(short)]
@@ -144,7 +151,9 @@ impl Listing<'_> {
                     .filter(|row| row.attr.as_ref().is_ok_and(|attr| attr.kind == FileKind::Directory));
                 for row in dirs {
                     let path = joined(&below, &row.name);
-                    match Name::new(&row.name).and_then(|name| Backend::walk(client, node, name)) {
+                    let depth = path.iter().filter(|byte| **byte == b'/').count() + 1;
+                    let name = go_down(depth).and_then(|()| Name::new(&row.name));
+                    match name.and_then(|name| Backend::walk(client, node, name)) {
                         Ok((child, _)) => waiting.push((path, Some(child))),
                         Err(errno) => {
                             self.complaints.add(format_args!("cannot list {}", remote.join(&path)), errno);
@@ -198,7 +207,7 @@ impl Listing<'_> {
             }
             return Ok(());
         }
-        let text = if self.ls.long { long(rows, self.ls.human) } else { short(rows) };
+        let text = if self.ls.long { long(rows, self.ls.human) } else { short(rows, self.ls.one) };
         report::print(text.as_bytes())
     }
 }
@@ -208,10 +217,17 @@ pub(super) fn joined(below: &[u8], name: &[u8]) -> Vec<u8> {
     if below.is_empty() { name.to_vec() } else { [below, b"/", name].concat() }
 }
 
-fn short(rows: &[Row]) -> String {
+/// Names, in columns on a terminal.
+fn short(rows: &[Row], one: bool) -> String {
     let colour = show::coloured();
-    let lines = rows.iter().map(|row| show::name(&row.name, row.attr.as_ref().ok(), colour) + "\n");
-    lines.collect()
+    let cell = |row: &Row| {
+        let width = show::quoted(&row.name).chars().count();
+        (show::name(&row.name, row.attr.as_ref().ok(), colour), width)
+    };
+    let cells: Vec<_> = rows.iter().map(cell).collect();
+    let stdout = std::io::stdout();
+    let room = if !one && stdout.is_terminal() { columns(stdout.as_fd()).unwrap_or(80) } else { 0 };
+    show::columns(&cells, room.into())
 }
 
 /// Columns as wide as their widest.

@@ -35,6 +35,8 @@ use indicatif::ProgressBar;
 use crate::report::Failure;
 
 use place::{PLACE_NOTES, Remote};
+pub(crate) use show::coloured;
+pub(crate) use tree::draw;
 
 /// A command that uses a server.
 #[derive(clap::Subcommand, Debug)]
@@ -73,6 +75,13 @@ pub(crate) fn run(command: &Command) -> Result<(), Failure> {
         Command::Df(df) => df::run(df),
     }
 }
+
+/// The most entries of a directory that are believed.
+const ENTRIES: usize = 1 << 22;
+
+/// How many directories are gone down at most: as deep as paths lead on Linux (4096 bytes). A server that has a
+/// directory in every directory has no end of them.
+const DEEPEST: usize = 2048;
 
 /// Requests that a command has in flight at a time.
 const AT_ONCE: usize = 16;
@@ -209,15 +218,22 @@ fn hint(errno: Errno) -> &'static str {
         Errno::EROFS => "; the export is read-only: the server has to serve it with :rw",
         Errno::ECONNRESET | Errno::EPIPE => "; the connection is gone: is the server still running?",
         Errno::ETIMEDOUT => "; the server does not answer: try again, or with a longer --timeout",
+        Errno::EOVERFLOW => "; it lists more entries than any directory has that was meant to be listed",
+        Errno::ENAMETOOLONG => "; the name is too long, or the directories too deep",
         Errno::EIO => "; the server's disk, or what it says, is not to be trusted: see its log",
         _ => "",
     }
 }
 
-/// The entries of a directory but `.` and `..`, by name.
+/// The entries of a directory but `.` and `..`, by name. A server may list without end, which is to have one here.
+///
+/// # Errors
+/// Those of reading; `EOVERFLOW` for more than [`ENTRIES`], `EIO` when the listing comes to a place where it was before.
 fn entries<B: Backend>(backend: &B, dir: &B::Node) -> Result<Vec<NameBuf>, Errno> {
     let file = backend.open(dir, OpenFlags { directory: true, ..OpenFlags::new(AccessMode::Read) })?;
     let (mut names, mut cookie) = (Vec::new(), 0);
+    // Brent's: a place is remembered twice as long each time, and so the circle is shorter than that some time.
+    let (mut been, mut since, mut until) = (0, 0u32, 1u32);
     loop {
         let before = cookie;
         backend.readdir(&file, cookie, usize::MAX, &mut |entry| {
@@ -225,13 +241,31 @@ fn entries<B: Backend>(backend: &B, dir: &B::Node) -> Result<Vec<NameBuf>, Errno
             if let EntryName::Child(name) = entry.name {
                 names.push(NameBuf::from(name));
             }
-            true
+            names.len() <= ENTRIES
         })?;
+        if names.len() > ENTRIES {
+            return Err(Errno::EOVERFLOW);
+        }
         if cookie == before {
             names.sort_by(|a, b| a.as_name().cmp(&b.as_name()));
             return Ok(names);
         }
+        if cookie == been {
+            return Err(Errno::EIO);
+        }
+        since += 1;
+        if since == until {
+            (been, since, until) = (cookie, 0, until.saturating_mul(2));
+        }
     }
+}
+
+/// That a directory is not too far down to go into.
+///
+/// # Errors
+/// `ENAMETOOLONG` at [`DEEPEST`].
+fn go_down(depth: usize) -> Result<(), Errno> {
+    if depth < DEEPEST { Ok(()) } else { Err(Errno::ENAMETOOLONG) }
 }
 
 /// The same for each of them, many at a time, answers in their order.

@@ -6,7 +6,7 @@ use gofer_client::{Client, Node};
 use gofer_vfs::{Backend, Errno, FileKind, Name, NameBuf, Unlink};
 
 use super::ls::{joined, places};
-use super::{Complaints, PLACE_NOTES, Reach, Remote, Servers, each, entries, parent};
+use super::{Complaints, PLACE_NOTES, Reach, Remote, Servers, each, entries, go_down, parent};
 use crate::report::{EXIT_CODES, Failure};
 
 /// The options of `gofer rm`.
@@ -79,9 +79,13 @@ fn remove_dir(client: &Client, remote: &Remote, top: &Node, name: Name<'_>, comp
         }
     };
     let mut levels: Vec<Level> = enter(top, name, Vec::new()).into_iter().collect();
-    while let Some(level) = levels.last_mut() {
+    while let (depth, Some(level)) = (levels.len(), levels.last_mut()) {
         if let Some(next) = level.left.pop() {
             let below = joined(&level.below, next.as_name().as_bytes());
+            if let Err(errno) = go_down(depth) {
+                complain(&below, errno);
+                continue;
+            }
             let entered = enter(&level.dir, next.as_name(), below);
             levels.extend(entered);
             continue;

@@ -45,7 +45,7 @@ fn octal(text: &mut String, byte: u8) {
 }
 
 /// Whether standard output may be coloured.
-pub(super) fn coloured() -> bool {
+pub(crate) fn coloured() -> bool {
     let forbidden = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     !forbidden && std::io::stdout().is_terminal()
 }
@@ -63,6 +63,34 @@ pub(super) fn name(bytes: &[u8], attr: Option<&Attr>, colour: bool) -> String {
         None => "31",
     };
     format!("\x1b[{code}m{name}\x1b[0m")
+}
+
+/// Words of these widths, from top to bottom in as many columns as there is room for.
+pub(super) fn columns(cells: &[(String, usize)], room: usize) -> String {
+    /// The columns between two words, and the least that a word takes with them.
+    const GAP: usize = 2;
+    const LEAST: usize = GAP + 1;
+    let widths = |rows: usize| -> Vec<usize> {
+        let widest = |column: &[(String, usize)]| column.iter().map(|(_, width)| width + GAP).max();
+        cells.chunks(rows).filter_map(widest).collect()
+    };
+    let rows = |columns: usize| cells.len().div_ceil(columns).max(1);
+    let fits = |columns: &usize| widths(rows(*columns)).iter().sum::<usize>() <= room + GAP;
+    let most = (room / LEAST).clamp(1, cells.len().max(1));
+    let rows = rows((2..=most).rev().find(fits).unwrap_or(1));
+    let widths = widths(rows);
+    let mut text = String::new();
+    for row in 0..rows.min(cells.len()) {
+        let line: Vec<_> = cells.iter().skip(row).step_by(rows).zip(&widths).collect();
+        for (number, ((word, width), column)) in line.iter().enumerate() {
+            text.push_str(word);
+            if number + 1 < line.len() {
+                text.extend(std::iter::repeat_n(' ', *column - width));
+            }
+        }
+        text.push('\n');
+    }
+    text
 }
 
 /// A kind in one letter, as `ls -l` has it.
@@ -216,6 +244,21 @@ mod tests {
         ] {
             assert_eq!(quoted(name), shown);
         }
+    }
+
+    #[test]
+    fn names_are_in_as_many_columns_as_fit() {
+        let shown = |names: &[&str], room| {
+            let cells: Vec<_> = names.iter().map(|name| ((*name).to_owned(), name.chars().count())).collect();
+            columns(&cells, room)
+        };
+        let names = ["a", "bb", "ccc", "dddd", "e"];
+        assert_eq!(shown(&names, 0), "a\nbb\nccc\ndddd\ne\n");
+        assert_eq!(shown(&names, 9), "a    dddd\nbb   e\nccc\n");
+        assert_eq!(shown(&names, 8), "a\nbb\nccc\ndddd\ne\n");
+        assert_eq!(shown(&names, 80), "a  bb  ccc  dddd  e\n");
+        assert_eq!(shown(&[], 80), "");
+        assert_eq!(shown(&["longer than that"], 5), "longer than that\n");
     }
 
     #[test]

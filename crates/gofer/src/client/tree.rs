@@ -61,16 +61,7 @@ pub(crate) fn run(tree: &Tree) -> Result<(), Failure> {
                 continue;
             }
         };
-        let colour = show::coloured();
-        let mut drawing = Drawing {
-            tree,
-            client: &client,
-            remote,
-            complaints: &complaints,
-            colour,
-            directories: 0,
-            files: 0,
-        };
+        let mut drawing = Drawing::new(tree, &client, remote, &complaints);
         if tree.json {
             all.push(drawing.value(&node, &attr, &remote.path, b"", 0));
             continue;
@@ -86,10 +77,33 @@ pub(crate) fn run(tree: &Tree) -> Result<(), Failure> {
     complaints.outcome()
 }
 
+/// Draws all that a client sees at a place, every line behind `indent`.
+///
+/// # Errors
+/// [`Failure`], as for `gofer tree`.
+pub(crate) fn draw(place: &str, indent: &str) -> Result<(), Failure> {
+    let reach = Reach { timeout: 10, user: None };
+    let tree = Tree { places: vec![place.into()], all: false, levels: None, json: false, reach };
+    let mut servers = Servers::new(&tree.reach);
+    let complaints = Complaints::default();
+    for remote in &places(&tree.places)? {
+        let client = servers.client(remote)?;
+        let (node, _) = client
+            .find(&remote.path)
+            .map_err(|errno| Failure::running(format!("cannot list {remote}: {errno}; try again")))?;
+        Drawing::new(&tree, &client, remote, &complaints).below(&node, b"", indent, 0)?;
+    }
+    complaints.outcome()
+}
+
 /// A name and what it stands for.
 type Child = (Vec<u8>, Option<(Node, Attr)>);
 
-impl Drawing<'_> {
+impl<'t> Drawing<'t> {
+    fn new(tree: &'t Tree, client: &'t Client, remote: &'t Remote, complaints: &'t Complaints) -> Self {
+        Self { tree, client, remote, complaints, colour: show::coloured(), directories: 0, files: 0 }
+    }
+
     /// What is in a directory.
     fn children(&self, dir: &Node, below: &[u8], level: u32) -> Vec<Child> {
         if level >= self.tree.levels.unwrap_or(DEEPEST).min(DEEPEST) {

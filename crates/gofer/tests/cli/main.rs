@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test reports by panicking")]
 
 mod commands;
+mod demo;
+mod hostile;
 mod peer;
 mod process;
 mod sandbox;
