@@ -83,6 +83,7 @@ fn honest(tag: Tag, request: &Request<'_>) -> Frames {
         Request::Write(t) => Rwrite { count: u32::try_from(t.data.0.len()).unwrap() }.into(),
         Request::Clunk(_) => Rclunk.into(),
         Request::Flush(_) => Rflush.into(),
+        Request::Channel(_) => Rlerror { ecode: Errno::ENOSYS.on_wire() }.into(),
         other => panic!("{} was not to be asked", other.name()),
     };
     vec![frame(tag, reply)]
