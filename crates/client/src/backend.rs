@@ -1,6 +1,6 @@
 //! [`Backend`], method by method; what each does stands in the file of its family.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use gofer_vfs::{
     Allocate, Attr, Backend, CreateFlags, Entry, FileId, Lock, LockHolder, Name, NameBuf, OpenFlags, Owner,
@@ -50,6 +50,9 @@ impl Backend for Client {
     }
     fn donate(&self, file: &File) -> Result<OwnedFd> {
         self.donate(file)
+    }
+    fn lend<'f>(&self, file: &'f File) -> Option<BorrowedFd<'f>> {
+        file.donated.as_ref().map(AsFd::as_fd)
     }
     fn read(&self, file: &File, offset: u64, len: usize, into: &mut dyn Sink) -> Result<usize> {
         self.read(file, offset, len, into)

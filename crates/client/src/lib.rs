@@ -22,7 +22,7 @@
 //! | [`Dialect`] | offered, in this order | what it is for |
 //! |---|---|---|
 //! | [`Google`](Dialect::Google) | `9P2000.L.Google.13` down to `.1`, `9P2000.L` | descriptors of regular files, which are then read and written without the server |
-//! | [`Base`](Dialect::Base) | `9P2000.L.Google.0`, `9P2000.L` | everything a file tree can hold: FIFOs, sockets and devices are places like any other |
+//! | [`Base`](Dialect::Base) | `9P2000.L.Google.0`, `9P2000.L` | everything a file tree can hold: FIFOs, sockets and devices are places like any other. Our server donates descriptors here, too; writes go through it all the same |
 //!
 //! `.Google.0` has the meanings of plain 9P2000.L, and tells that the server knows the messages of the later
 //! versions, which save round trips. Where a server does not, or refuses one, the older messages do.
@@ -69,10 +69,13 @@ pub struct Options {
     pub msize: u32,
     /// How long a call may take, connecting included; `None` waits for ever.
     pub timeout: Option<Duration>,
+    /// Channels to ask for, through which one short call at a time goes each: shared memory, where the server has
+    /// that for this stream. Calls that find none free, or that are not short, go through the stream.
+    pub channels: usize,
 }
 
 impl Default for Options {
-    /// The root of the only export, nobody in particular, the best dialect, 1 MiB, one minute.
+    /// The root of the only export, nobody in particular, the best dialect, 1 MiB, one minute, two channels.
     fn default() -> Self {
         Self {
             export: "/".to_owned(),
@@ -81,6 +84,7 @@ impl Default for Options {
             dialect: None,
             msize: MESSAGE_MAX,
             timeout: Some(Duration::from_secs(60)),
+            channels: 2,
         }
     }
 }

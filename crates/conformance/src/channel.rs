@@ -39,6 +39,9 @@ pub(crate) fn channels_are_for_those_who_take_descriptors(site: &Site) -> Checke
     c.channel(0)?;
     c.version(8192, "9P2000.L")?;
     assert_eq!(refused(&mut c, 1, 0), Some(Errno::ENOSYS));
+    // The base protocol, for one who knows the extensions.
+    c.version(8192, "9P2000.L.Google.0")?;
+    c.channel(1)?;
     Ok(())
 }
 

@@ -282,6 +282,8 @@ fn remote<B: Backend>(
             Dialect::Base => gofer_client::Dialect::Base,
             Dialect::Google => gofer_client::Dialect::Google,
         }),
+        // A pair does without, to have both ways.
+        channels: if transport == Transport::Pair { 0 } else { 2 },
         ..gofer_client::Options::default()
     };
     let client = match far.stream().expect("a connection") {

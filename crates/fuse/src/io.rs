@@ -111,10 +111,7 @@ impl<B: Backend> Served<B> {
             return Err(Errno::ENOSYS);
         }
         let handle = self.handles.named(file)?;
-        match self.backend.donate(&handle.file) {
-            Ok(file) => i64::try_from(seek(&file, what, offset)?).map_err(|_| Errno::EOVERFLOW),
-            Err(Errno::EOPNOTSUPP) => Err(Errno::ENOSYS),
-            Err(error) => Err(error),
-        }
+        let file = self.backend.lend(&handle.file).ok_or(Errno::ENOSYS)?;
+        i64::try_from(seek(&file, what, offset)?).map_err(|_| Errno::EOVERFLOW)
     }
 }

@@ -14,7 +14,7 @@
 //! kernel knows, the files it has open, and nothing else: permissions are the kernel's to check
 //! (`default_permissions`), with the owner, mode and access control list that the backend tells.
 //!
-//! Where the backend donates a descriptor of a regular file and this process may (`CAP_SYS_ADMIN`), the file is
+//! Where the backend lends a descriptor of a regular file and this process may (`CAP_SYS_ADMIN`), the file is
 //! handed to the kernel, which from then on reads, writes and maps it by itself (`FUSE_PASSTHROUGH`, Linux 6.9).
 //! Everything else passes through a few threads, each with one request at a time.
 //!
@@ -89,7 +89,7 @@ pub struct Options {
     pub ids: IdMap,
     /// Device files may be made. They cannot be opened: the mount is `nodev`.
     pub devices: bool,
-    /// Hand donated files to the kernel where that is possible.
+    /// Hand files to the kernel where that is possible.
     pub passthrough: bool,
     /// Requests that are answered at the same time, at least 1.
     pub threads: usize,

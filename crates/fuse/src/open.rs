@@ -31,7 +31,7 @@ const NO_ATIME: i32 = 0o1_000_000;
 /// same time, and not two backing files:
 ///
 /// ```text
-///           first opened, donated                    last closed
+///           first opened, lent                       last closed
 ///  Closed ------------------------> Through(id, n) ---------------> Closed
 ///         ------------------------> Asked(n) --------------------->
 ///           first opened, otherwise
@@ -176,7 +176,7 @@ impl<B: Backend> Served<B> {
         Opened { file: self.handles.add(handle), flags: told, backing }
     }
 
-    /// A backing file, where the backend donates one and the kernel takes it.
+    /// A backing file, where the backend lends one and the kernel takes it.
     ///
     /// The kernel opens a file of its own for each opening of ours, with the flags of that and this thread's rights.
     /// One of them is left out: as an ordinary user's write would, theirs shall take set-id bits away.
@@ -184,8 +184,8 @@ impl<B: Backend> Served<B> {
         if !self.passthrough.load(Ordering::Relaxed) {
             return None;
         }
-        let donated = self.backend.donate(file).ok()?;
-        let registered = without_fsetid(|| register(std::os::fd::AsFd::as_fd(&donated))).ok()?;
+        let lent = self.backend.lend(file)?;
+        let registered = without_fsetid(|| register(lent)).ok()?;
         match registered {
             Ok(id) => Some(id),
             Err(error) => {

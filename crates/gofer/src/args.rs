@@ -180,6 +180,15 @@ pub(crate) struct Mount {
     #[arg(long)]
     pub(crate) no_passthrough: bool,
 
+    /// What the server of a directory, which is started for the mount, gives up before it takes a request.
+    #[arg(long, value_name = "STRENGTH", default_value = "auto")]
+    pub(crate) sandbox: Sandbox,
+
+    /// Shared-memory channels to the server, where it has them; 0 for none.
+    #[arg(long, value_name = "N", default_value = "2")]
+    #[arg(value_parser = clap::value_parser!(u8).range(0..=64))]
+    pub(crate) channels: u8,
+
     /// Requests to answer at the same time.
     #[arg(long, value_name = "N", default_value = "8")]
     #[arg(value_parser = clap::value_parser!(u16).range(1..=256))]

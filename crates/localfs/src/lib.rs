@@ -152,6 +152,9 @@ impl Backend for LocalFs {
     fn donate(&self, file: &File) -> Result<OwnedFd> {
         self.donate(file)
     }
+    fn lend<'f>(&self, file: &'f File) -> Option<BorrowedFd<'f>> {
+        file.lent()
+    }
     fn read(&self, file: &File, offset: u64, len: usize, into: &mut dyn Sink) -> Result<usize> {
         io::read(file, offset, len, into)
     }

@@ -1,6 +1,6 @@
 //! open, create, donate.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::OnceLock;
 use std::sync::atomic::AtomicU64;
 
@@ -98,6 +98,13 @@ impl LocalFs {
             }
             Opened::Directory(_) => Err(Errno::EOPNOTSUPP),
         }
+    }
+}
+
+impl File {
+    /// The descriptor that a regular file is read and written by.
+    pub(crate) fn lent(&self) -> Option<BorrowedFd<'_>> {
+        matches!(self.opened, Opened::Regular { .. }).then(|| self.as_fd())
     }
 }
 

@@ -265,6 +265,15 @@ pub fn recv_descriptor(socket: BorrowedFd<'_>) -> Result<Option<OwnedFd>> {
     }
 }
 
+/// Whether the peer of a connected unix socket has closed it, or has ended.
+pub fn is_peer_gone(socket: BorrowedFd<'_>) -> bool {
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    let mut fds = [PollFd::from_borrowed_fd(socket, PollFlags::empty())];
+    // It fails only for lack of memory, and then is asked again.
+    let polled = call(|| poll(&mut fds, Some(&now)));
+    polled.is_ok() && fds[0].revents().contains(PollFlags::HUP)
+}
+
 /// What kind of stream a socket is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Family {
@@ -555,6 +564,7 @@ mod tests {
         let (ours, theirs) = packet_pair().unwrap();
         shutdown_input(ours.as_fd());
         assert!(matches!(recv_descriptor(theirs.as_fd()), Ok(None)), "nothing is there");
+        assert!(!is_peer_gone(theirs.as_fd()));
         let mut sent = 0;
         let refused = loop {
             match send_descriptor(ours.as_fd(), ours.as_fd()) {
@@ -579,6 +589,7 @@ mod tests {
         rustix::net::sendmsg(&ours, &[], &mut control, SendFlags::empty()).unwrap();
         assert!(matches!(recv_descriptor(theirs.as_fd()), Err(Errno::EPROTO)), "it carries two");
         drop(ours);
+        assert!(is_peer_gone(theirs.as_fd()));
         assert!(matches!(recv_descriptor(theirs.as_fd()), Ok(None)), "the other end is gone");
         assert_eq!(send_descriptor(theirs.as_fd(), theirs.as_fd()), Err(Errno::EPIPE));
     }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 use std::sync::Mutex;
 
 use gofer_vfs::{Errno, Gid, Result, Uid};
@@ -230,6 +232,19 @@ pub fn inherited(number: u32) -> Result<OwnedFd> {
     // documented above and demanded of all code of the program, every descriptor opened here has: it came
     // through execve(2). The flag alone does not prove that, since safe code could clear it.
     Ok(unsafe { OwnedFd::from_raw_fd(raw) })
+}
+
+/// Lets a command pass a descriptor on to the process that it starts, and says under which number. It is closed here
+/// together with the command.
+pub fn pass_on(command: &mut Command, descriptor: OwnedFd) -> u32 {
+    // A descriptor that is owned is open, and so no negative number.
+    let number = u32::try_from(crate::raw(&descriptor)).unwrap_or(u32::MAX);
+    let keep = move || Ok(rustix::io::fcntl_setfd(&descriptor, rustix::io::FdFlags::empty())?);
+    // SAFETY: between fork(2) and execve(2) it makes one system call, which is safe to make there, and neither
+    // allocates nor takes a lock. The flag belongs to the child's descriptor alone: the table of descriptors is not
+    // shared after fork(2).
+    unsafe { command.pre_exec(keep) };
+    number
 }
 
 #[cfg(test)]

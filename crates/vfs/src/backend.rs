@@ -1,6 +1,6 @@
 //! [`Backend`]: the contract between front-ends and file trees.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 
 use crate::{
     Allocate, Attr, CreateFlags, FileId, FileKind, Lock, LockHolder, Name, NameBuf, OpenFlags, Owner,
@@ -72,6 +72,11 @@ pub trait Backend: Send + Sync + 'static {
     /// exactly the access the file was opened with. `EOPNOTSUPP` for a directory, which would be a way out of
     /// the tree, and where there is no host file behind it.
     fn donate(&self, file: &Self::File) -> Result<OwnedFd>;
+
+    /// A descriptor of the same open regular file, for a front-end to use while the file is open: to hand to the
+    /// kernel, or to ask what only the host can say. It has exactly the access the file was opened with; its position
+    /// and flags mean nothing. `None` where there is no host file behind it. Asks nobody.
+    fn lend<'f>(&self, file: &'f Self::File) -> Option<BorrowedFd<'f>>;
 
     // io
 

@@ -1,6 +1,6 @@
 //! Read-only is a type.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 
 use crate::{
     Allocate, Attr, Backend, CreateFlags, Entry, Errno, FileId, Lock, LockHolder, LockKind, Name, NameBuf,
@@ -63,6 +63,9 @@ impl<B: Backend> Backend for ReadOnly<B> {
     }
     fn donate(&self, file: &Self::File) -> Result<OwnedFd> {
         self.0.donate(file)
+    }
+    fn lend<'f>(&self, file: &'f Self::File) -> Option<BorrowedFd<'f>> {
+        self.0.lend(file)
     }
     fn read(&self, file: &Self::File, offset: u64, len: usize, into: &mut dyn Sink) -> Result<usize> {
         self.0.read(file, offset, len, into)
@@ -190,6 +193,9 @@ impl<B: Backend> Backend for Access<B> {
     }
     fn donate(&self, file: &Self::File) -> Result<OwnedFd> {
         either!(self, b => b.donate(file))
+    }
+    fn lend<'f>(&self, file: &'f Self::File) -> Option<BorrowedFd<'f>> {
+        either!(self, b => b.lend(file))
     }
     fn read(&self, file: &Self::File, offset: u64, len: usize, into: &mut dyn Sink) -> Result<usize> {
         either!(self, b => b.read(file, offset, len, into))

@@ -8,7 +8,7 @@ use gofer_vfs::{Allocate, AllocateKind, Errno, FileKind, Result, SetAttr, Sink, 
 use gofer_wire::Data;
 use gofer_wire::p9::{Rread, Rwrite, Tallocate, Tflushf, Tfsync, Tread, Twrite};
 
-use crate::rpc::Pending;
+use crate::rpc::{Answer, Pending};
 use crate::{Client, File};
 
 /// Messages in flight for one read or write that is longer than a message.
@@ -51,6 +51,12 @@ impl Client {
         if let Some(donated) = &file.donated {
             return into.pull(donated.as_fd(), offset, len);
         }
+        if len <= file.chunk {
+            let count = u32::try_from(len).map_err(|_| Errno::EIO)?;
+            let answer = self.rpc.call(Tread { fid: file.fid(), offset, count })?;
+            let Rread { data: Data(bytes) } = answer.body()?;
+            return if bytes.len() > len { Err(self.rpc.violated()) } else { Ok(into.put(bytes)) };
+        }
         let mut pipeline = Pipeline::default();
         let (mut asked, mut got) = (0, 0);
         loop {
@@ -88,10 +94,11 @@ impl Client {
         }
         // A position that cannot be is the server's to refuse, who clears the set-id bits before.
         self.clear_set_id(file)?;
+        // What an open asks for besides the access, a server of the base protocol sees to when it writes.
         let written = match &file.donated {
-            Some(donated) => from.push(donated.as_fd(), offset)?,
-            None if file.flags.append => self.append(file, offset, from)?,
-            None => self.write_at(file, offset, from)?,
+            Some(donated) if self.features.is_google() => from.push(donated.as_fd(), offset)?,
+            _ if file.flags.append => self.append(file, offset, from)?,
+            _ => self.write_at(file, offset, from)?,
         };
         if self.features.is_google() && file.flags.sync != Sync::None {
             self.fsync(file, file.flags.sync == Sync::Data)?;
@@ -106,23 +113,30 @@ impl Client {
         // Google's servers do not know about the end; theirs is where it was a moment ago.
         let offset =
             if self.features.is_google() { self.getattr_fid(file.fid(), file.qid)?.size } else { offset };
-        self.written(self.start_write(file, offset, &chunk[..len])?, len)
+        self.write_once(file, offset, &chunk[..len])
+    }
+
+    fn write_once(&self, file: &File, offset: u64, bytes: &[u8]) -> Result<usize> {
+        self.written(&self.rpc.call(Twrite { fid: file.fid(), offset, data: Data(bytes) })?, bytes.len())
     }
 
     fn write_at(&self, file: &File, offset: u64, from: &mut dyn Source) -> Result<usize> {
         let mut chunk = vec![0; from.left().min(file.chunk)];
+        if from.left() <= file.chunk {
+            let len = from.take(&mut chunk);
+            return self.write_once(file, offset, &chunk[..len]);
+        }
         let mut pipeline = Pipeline::default();
-        let (mut sent, mut written, mut begun) = (0, 0, false);
+        let (mut sent, mut written) = (0, 0);
         loop {
-            while (from.left() > 0 || !begun) && pipeline.has_room() {
-                begun = true;
+            while from.left() > 0 && pipeline.has_room() {
                 let Some(at) = offset.checked_add(sent as u64) else { break };
                 let len = from.take(&mut chunk);
                 pipeline.0.push_back((len, self.start_write(file, at, &chunk[..len])?));
                 sent += len;
             }
             let Some((len, next)) = pipeline.0.pop_front() else { return Ok(written) };
-            match self.written(next, len) {
+            match next.wait().and_then(|answer| self.written(&answer, len)) {
                 Ok(count) => written += count,
                 Err(errno) if written == 0 => {
                     pipeline.drain();
@@ -145,8 +159,8 @@ impl Client {
         self.rpc.start(Twrite { fid: file.fid(), offset, data: Data(bytes) })
     }
 
-    fn written(&self, pending: Pending<'_>, len: usize) -> Result<usize> {
-        let Rwrite { count } = pending.wait()?.body()?;
+    fn written(&self, answer: &Answer<'_>, len: usize) -> Result<usize> {
+        let Rwrite { count } = answer.body()?;
         match usize::try_from(count) {
             Ok(count) if count <= len => Ok(count),
             _ => Err(self.rpc.violated()),

@@ -46,7 +46,7 @@ impl Client {
         let place = Arc::clone(&node.held);
         let opened = Opened { held, place, qid: node.qid, kind: node.kind, iounit };
         let file = self.file(opened, flags, descriptor);
-        if flags.truncate {
+        if flags.truncate && self.features.is_google() {
             self.clear_set_id(&file)?;
         }
         Ok(file)
@@ -138,7 +138,7 @@ impl Client {
     /// A description of its own: the file is opened once more, for that alone.
     pub(crate) fn donate(&self, file: &File) -> Result<OwnedFd> {
         let can_be = matches!(file.kind, FileKind::Regular | FileKind::Fifo);
-        if !can_be || !self.features.is_google() {
+        if !can_be || !self.features.has_descriptors() {
             return Err(Errno::EOPNOTSUPP);
         }
         let held = self.clone_fid(&file.place)?;

@@ -22,6 +22,8 @@ pub struct Features {
     version: Version,
     /// The server knows the messages of all versions.
     extended: bool,
+    /// Descriptors can come.
+    descriptors: bool,
     msize: u32,
 }
 
@@ -36,6 +38,11 @@ impl Features {
         self.msize
     }
 
+    /// Whether regular files come with a descriptor, if the server has one for us.
+    pub fn has_descriptors(self) -> bool {
+        self.descriptors && (self.extended || self.is_google())
+    }
+
     /// Whether the messages of a Google version may be sent.
     pub(crate) fn has(self, version: u32) -> bool {
         self.extended || self.version.0 >= version
@@ -45,7 +52,11 @@ impl Features {
 /// Agrees on a version and attaches.
 pub(crate) fn open_session(mut greeting: Greeting, options: &Options) -> Result<Client, Error> {
     let features = agree(&mut greeting, options)?;
-    let rpc = Arc::new(greeting.agreed(features.msize));
+    let mut rpc = greeting.agreed(features.msize);
+    if features.has_descriptors() && features.has(Version::CHANNELS.0) {
+        rpc.open_channels(options.channels);
+    }
+    let rpc = Arc::new(rpc);
     // Files of two servers are never the same file: each client has 256 devices of its own.
     static NUMBERS: AtomicU64 = AtomicU64::new(1);
     let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
@@ -91,7 +102,8 @@ fn agree(greeting: &mut Greeting, options: &Options) -> Result<Features, Error> 
             }
             Some(version) => {
                 let extended = text.starts_with(b"9P2000.L.Google.") && version == Version::BASE;
-                return Ok(Features { version, extended, msize: their_msize.min(msize) });
+                let descriptors = greeting.passes_descriptors();
+                return Ok(Features { version, extended, descriptors, msize: their_msize.min(msize) });
             }
         }
     }

@@ -5,8 +5,10 @@
 //! no thread is woken for it.
 //!
 //! Locks, in the order in which they may be taken: the sending side, held while a request is sent; the state (tags,
-//! fids, who reads), never held across a system call. The receiving side is held alone, by whoever reads.
+//! fids, who reads), never held across a system call. The receiving side is held alone, by whoever reads; so is the list
+//! of channels.
 
+mod channels;
 mod receiver;
 mod slots;
 
@@ -23,6 +25,7 @@ use gofer_wire::p9::{
 };
 use gofer_wire::{Reader, Str, Wire};
 
+use channels::Channels;
 use receiver::Receiver;
 use slots::{Frame, Slots};
 
@@ -93,6 +96,7 @@ impl Greeting {
             receiving: Mutex::new(self.receiver),
             state: Mutex::default(),
             room: Condvar::new(),
+            channels: Channels::default(),
         }
     }
 }
@@ -108,6 +112,7 @@ pub(crate) struct Rpc {
     state: Mutex<State>,
     /// A tag has become free.
     room: Condvar,
+    channels: Channels,
 }
 
 #[derive(Default)]
@@ -118,6 +123,15 @@ struct State {
     /// Why nothing can be asked any more.
     ended: Option<Errno>,
     spare: Vec<Vec<u8>>,
+}
+
+impl State {
+    /// Keeps a buffer to be used again.
+    fn keep(&mut self, buffer: Vec<u8>) {
+        if self.spare.len() < SPARE {
+            self.spare.push(buffer);
+        }
+    }
 }
 
 /// A request in flight. Dropping it flushes the request.
@@ -146,6 +160,13 @@ fn over(deadline: Option<Instant>) -> bool {
 /// The errno of an Rlerror; `EIO` where it is none.
 fn errno(reply: Rlerror) -> Errno {
     u16::try_from(reply.ecode).ok().and_then(Errno::new).unwrap_or(Errno::EIO)
+}
+
+/// A reply, or the errno that it says.
+fn answered(answer: Answer<'_>) -> Result<Answer<'_>> {
+    let is_error =
+        answer.frame.first_chunk().is_none_or(|header| Header::decode(header).number == Rlerror::NUMBER);
+    if is_error { Err(answer.body().map_or_else(|errno| errno, errno)) } else { Ok(answer) }
 }
 
 /// The fid that a request makes.
@@ -189,10 +210,14 @@ impl Rpc {
     /// That of an Rlerror; `ETIMEDOUT`; `EMSGSIZE` for a request longer than the msize; `ECONNRESET` when the
     /// connection is gone, and `EIO` when the server broke the protocol.
     pub(crate) fn call<'a>(&self, request: impl Into<Request<'a>>) -> Result<Answer<'_>> {
-        self.start(request)?.wait()
+        let request = request.into();
+        match self.channels.take_for(&request) {
+            Some(channel) => self.call_through(channel, &request),
+            None => self.start(request)?.wait(),
+        }
     }
 
-    /// Sends a request.
+    /// Sends a request through the stream.
     ///
     /// # Errors
     /// As for [`call`](Self::call).
@@ -253,7 +278,8 @@ impl Rpc {
             Some(tag) => {
                 let _ = self.send(tag, &Tclunk { fid }.into());
             }
-            None => match self.call(Tclunk { fid }) {
+            // It takes the replies to the others from the stream.
+            None => match self.start(Tclunk { fid }).and_then(Pending::wait) {
                 Err(Errno::ETIMEDOUT) => drop(self.end(Errno::ETIMEDOUT)),
                 _ => self.state().slots.rest(fid),
             },
@@ -275,6 +301,7 @@ impl Rpc {
         drop(state);
         self.room.notify_all();
         self.stream.close();
+        self.channels.close();
         errno
     }
 
@@ -389,10 +416,7 @@ impl<'r> Pending<'r> {
     pub(crate) fn wait(mut self) -> Result<Answer<'r>> {
         self.waiting = false;
         let Frame { bytes, descriptor } = self.rpc.wait(self.tag, self.deadline)?;
-        let answer = Answer { rpc: self.rpc, frame: bytes, descriptor };
-        let is_error =
-            answer.frame.first_chunk().is_none_or(|header| Header::decode(header).number == Rlerror::NUMBER);
-        if is_error { Err(answer.body().map_or_else(|errno| errno, errno)) } else { Ok(answer) }
+        answered(Answer { rpc: self.rpc, frame: bytes, descriptor })
     }
 }
 
@@ -424,9 +448,6 @@ impl Answer<'_> {
 impl Drop for Answer<'_> {
     fn drop(&mut self) {
         let frame = std::mem::take(&mut self.frame);
-        let mut state = self.rpc.state();
-        if state.spare.len() < SPARE {
-            state.spare.push(frame);
-        }
+        self.rpc.state().keep(frame);
     }
 }

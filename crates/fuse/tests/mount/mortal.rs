@@ -1,6 +1,6 @@
 //! A backend that can die.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -71,6 +71,9 @@ impl<B: Backend> Backend for Mortal<B> {
     }
     fn donate(&self, file: &Self::File) -> Result<OwnedFd> {
         self.alive()?.donate(file)
+    }
+    fn lend<'f>(&self, file: &'f Self::File) -> Option<BorrowedFd<'f>> {
+        self.backend.lend(file)
     }
     fn read(&self, file: &Self::File, offset: u64, len: usize, into: &mut dyn Sink) -> Result<usize> {
         self.alive()?.read(file, offset, len, into)

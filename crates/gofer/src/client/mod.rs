@@ -102,15 +102,24 @@ impl Reach {
     fn options(&self, export: &str, dialect: Option<Dialect>) -> Options {
         let user = self.user.unwrap_or_else(|| gofer_sys::process::user().0.0);
         let timeout = (self.timeout > 0).then(|| Duration::from_secs(self.timeout));
-        Options { export: export.to_owned(), user: Some(user), dialect, timeout, ..Options::default() }
+        Options {
+            export: export.to_owned(),
+            user: Some(user),
+            dialect,
+            timeout,
+            // Commands are over soon, and have many requests in flight.
+            channels: 0,
+            ..Options::default()
+        }
     }
 }
 
-/// The tree of a server at the end of a word, to be served in turn; `None` for a word that is a local file.
+/// The tree of a server at the end of a word, to be served in turn, by a client with so many channels; `None` for a
+/// word that is a local file.
 ///
 /// # Errors
 /// [`Failure`] for a word that is no place, and those of connecting.
-pub(crate) fn tree(word: &OsStr) -> Option<Result<Client, Failure>> {
+pub(crate) fn tree(word: &OsStr, channels: usize) -> Option<Result<Client, Failure>> {
     Remote::is(word).then(|| {
         let remote = Remote::parse(word).map_err(|why| Failure::usage(format!("{word:?}: {why}")))?;
         let path = String::from_utf8(remote.path.clone());
@@ -120,7 +129,9 @@ pub(crate) fn tree(word: &OsStr) -> Option<Result<Client, Failure>> {
             path => format!("{}/{path}", remote.export.trim_end_matches('/')),
         };
         let reach = Reach { timeout: 60, user: None };
-        connect(&remote, &reach.options(&export, None))
+        // Everything that a tree can hold is to be seen.
+        let options = reach.options(&export, Some(Dialect::Base));
+        connect(&remote, &Options { channels, ..options })
     })
 }
 

@@ -90,7 +90,8 @@ impl<B: Backend> Session<B> {
     /// `ENOSYS` for an id beyond those there are, on older sessions and where no descriptors travel; `EINVAL` for
     /// another control; `EBUSY` for what was given before.
     pub(super) fn channel<'b>(&self, t: Tchannel, cx: Cx<'b>) -> Result<Answer<'b>> {
-        let has_channels = self.donates && cx.version >= Version::CHANNELS;
+        let knows = cx.version >= Version::CHANNELS || (cx.extended && !cx.version.is_google());
+        let has_channels = self.donates && knows;
         let id = usize::try_from(t.id).ok().filter(|id| has_channels && *id < self.channels.limit);
         let id = id.ok_or(Errno::ENOSYS)?;
         if t.control > 1 {
@@ -134,7 +135,7 @@ impl<B: Backend> Session<B> {
         frame.clear();
         scratch.clear();
         let negotiated = self.negotiated();
-        let cx = Cx { version: negotiated.version, msize: negotiated.msize, scratch };
+        let cx = Cx::new(*negotiated, scratch);
         let handled = match take(datagram, frame) {
             Ok(Taken::Write(t)) => self.write_from(t.fid, t.offset, datagram.body()).map(|written| {
                 Reply::from(written).encode_datagram(head);

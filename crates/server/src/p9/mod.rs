@@ -65,12 +65,15 @@ pub struct Session<B: Backend> {
 #[derive(Clone, Copy, Debug)]
 struct Negotiated {
     version: Version,
+    /// The client named Google's extensions, if only by number 0, which has the meanings of the base protocol: it
+    /// knows what to do with descriptors and channels.
+    extended: bool,
     msize: u32,
 }
 
 impl Negotiated {
     /// Before the first Tversion.
-    const FIRST: Self = Self { version: Version::BASE, msize: MESSAGE_MAX };
+    const FIRST: Self = Self { version: Version::BASE, extended: false, msize: MESSAGE_MAX };
 }
 
 /// The memory of a thread that handles requests, used again for each.
@@ -111,12 +114,18 @@ pub enum Outcome<'b> {
 /// What a handler needs beside its request.
 struct Cx<'b> {
     version: Version,
+    extended: bool,
     msize: u32,
     /// Empty; for what the reply borrows.
     scratch: &'b mut Vec<u8>,
 }
 
-impl Cx<'_> {
+impl<'b> Cx<'b> {
+    fn new(negotiated: Negotiated, scratch: &'b mut Vec<u8>) -> Self {
+        let Negotiated { version, extended, msize } = negotiated;
+        Self { version, extended, msize, scratch }
+    }
+
     /// The most bytes that a reply whose body is a count and data can carry.
     fn payload_max(&self, count: u32) -> usize {
         const OVERHEAD: usize = HEADER + 4;
@@ -197,8 +206,8 @@ impl<B: Backend> Session<B> {
         }
         // Tversion takes it itself, exclusively.
         let shared = (!matches!(request, Request::Version(_))).then(|| self.negotiated());
-        let Negotiated { version, msize } = shared.as_deref().copied().unwrap_or(Negotiated::FIRST);
-        let answer = self.dispatch(request, Cx { version, msize, scratch });
+        let negotiated = shared.as_deref().copied().unwrap_or(Negotiated::FIRST);
+        let answer = self.dispatch(request, Cx::new(negotiated, scratch));
         let failed = |errno: Errno, head| {
             tracing::debug!(request = name, tag = tag.0, %errno, "refused");
             Outcome::error(tag, errno, head)
@@ -206,7 +215,7 @@ impl<B: Backend> Session<B> {
         match answer {
             Ok(Answer { reply, descriptor, channel }) => {
                 let payload = reply.encode(tag, head);
-                if head.len() + payload.len() > msize as usize {
+                if head.len() + payload.len() > negotiated.msize as usize {
                     return failed(Errno::ERANGE, head);
                 }
                 Outcome::Reply { head, payload, descriptor, channel }

@@ -38,7 +38,7 @@ impl<B: Backend> Session<B> {
         let file = backend.open(&place.node, flags)?;
         let descriptor = match place.kind {
             FileKind::Fifo => Some(backend.donate(&file)?),
-            kind => self.donation(backend, kind, &file, cx.version),
+            kind => self.donation(backend, kind, &file, &cx),
         };
         let qid = self.qid(place)?;
         claim.set_open(Open::new(room, file, flags.access));
@@ -48,20 +48,20 @@ impl<B: Backend> Session<B> {
     pub(super) fn lcreate<'b>(&self, t: Tlcreate<'_>, cx: Cx<'b>) -> Result<Answer<'b>> {
         let new =
             New { fid: t.fid, name: t.name, flags: t.flags, mode: t.mode, uid: PeerUid::NONE, gid: t.gid };
-        let (qid, descriptor) = self.create(new, cx.version)?;
+        let (qid, descriptor) = self.create(new, &cx)?;
         Ok(Answer { reply: Rlcreate { qid, iounit: IOUNIT }.into(), descriptor, channel: None })
     }
 
     pub(super) fn ucreate<'b>(&self, t: Tucreate<'_>, cx: Cx<'b>) -> Result<Answer<'b>> {
         let new = New { fid: t.fid, name: t.name, flags: t.flags, mode: t.mode, uid: t.uid, gid: t.gid };
-        let (qid, descriptor) = self.create(new, cx.version)?;
+        let (qid, descriptor) = self.create(new, &cx)?;
         Ok(Answer { reply: Rucreate { qid, iounit: IOUNIT }.into(), descriptor, channel: None })
     }
 
     /// Creates a file and makes the directory's fid stand for it.
-    fn create(&self, new: New<'_>, version: Version) -> Result<(Qid, Option<OwnedFd>)> {
+    fn create(&self, new: New<'_>, cx: &Cx<'_>) -> Result<(Qid, Option<OwnedFd>)> {
         // Held to the end: the fid changes its meaning, and nobody else may open it meanwhile.
-        let claim = self.fids.claim(new.fid)?;
+        let (version, claim) = (cx.version, self.fids.claim(new.fid)?);
         let dir = claim.place().clone();
         if dir.kind != FileKind::Directory {
             return Err(Errno::EINVAL);
@@ -74,7 +74,7 @@ impl<B: Backend> Session<B> {
         let backend = self.backend(&dir);
         let made = backend.create(&dir.node, new.name, flags, new.mode & 0o7777, owner);
         let (node, file, attr) = self.in_dir(&dir, version, made)?;
-        let descriptor = self.donation(backend, attr.kind, &file, version);
+        let descriptor = self.donation(backend, attr.kind, &file, cx);
         let place = Place { node, kind: attr.kind, is_root: false, ..dir };
         let qid = self.qid(&place)?;
         claim.replace(place, Open::new(room, file, open.access))?;
@@ -88,8 +88,8 @@ impl<B: Backend> Session<B> {
     }
 
     /// A descriptor for a client that can use one. That there is none is no failure.
-    fn donation(&self, backend: &B, kind: FileKind, file: &B::File, version: Version) -> Option<OwnedFd> {
-        let wanted = self.donates && version.is_google() && kind == FileKind::Regular;
+    fn donation(&self, backend: &B, kind: FileKind, file: &B::File, cx: &Cx<'_>) -> Option<OwnedFd> {
+        let wanted = self.donates && cx.extended && kind == FileKind::Regular;
         wanted.then(|| backend.donate(file).ok()).flatten()
     }
 }

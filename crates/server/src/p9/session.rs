@@ -33,7 +33,7 @@ impl<B: Backend> Session<B> {
         }
         let mut negotiated = self.negotiated.write().unwrap_or_else(PoisonError::into_inner);
         self.fids.clear();
-        *negotiated = Negotiated { version, msize };
+        *negotiated = Negotiated { version, extended: !is_plain, msize };
         self.frame_max.store(msize as usize, Ordering::Relaxed);
         Ok(Rversion { msize, version: t.version })
     }

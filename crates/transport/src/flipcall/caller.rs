@@ -2,13 +2,17 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use gofer_sys::net;
 use gofer_sys::shm::{Reader, Window};
 use gofer_vfs::Errno;
 
 use super::handover::Side;
-use super::{Closer, End, GREETING, Line, Offer, Payload, Waiting};
+use super::{Closer, End, GREETING, GREETING_MAX, Line, Offer, Payload, Waiting};
+
+/// How long a caller sleeps until it looks whether there is still somebody to wait for.
+const MOMENT: Duration = Duration::from_millis(100);
 
 /// The client's end. Dropping it shuts the channel down.
 #[derive(Debug)]
@@ -40,23 +44,49 @@ impl Caller {
         self.line.capacity()
     }
 
-    /// Sends a request, `head` and then `payload`, and waits for the reply.
+    /// Sends a request, `head` and then `payload`, and waits for the reply. It notices within a moment when the
+    /// server's process is gone.
     ///
     /// # Errors
     /// [`End`], after which there are no more replies, except for [`End::Unfit`].
     pub fn call(&mut self, head: &[u8], payload: &[u8]) -> Result<Reply<'_>, End> {
+        self.call_before(None, head, payload)
+    }
+
+    /// As [`call`](Self::call), but gives up at the deadline, or a moment later.
+    ///
+    /// # Errors
+    /// As there; [`End::Late`].
+    pub fn call_before(
+        &mut self,
+        deadline: Option<Instant>,
+        head: &[u8],
+        payload: &[u8],
+    ) -> Result<Reply<'_>, End> {
         if head.is_empty() {
             // It would tell the server that no request follows.
             return Err(End::Unfit);
         }
         if !self.greeted {
             self.line.send(GREETING, Payload::Bytes(&[]))?;
-            self.line.receive_greeting()?;
+            let len = self.receive(deadline, GREETING_MAX)?;
+            self.line.check_greeting(len)?;
             self.greeted = true;
         }
         self.line.send(head, Payload::Bytes(payload))?;
-        let len = self.line.receive(self.capacity())?;
+        let len = self.receive(deadline, self.capacity())?;
         Ok(Reply { body: self.line.reader(len), side: self.side.as_fd() })
+    }
+}
+
+impl Caller {
+    /// Waits for a datagram. A server that is gone changes no word any more, but closes its end of the socket.
+    fn receive(&mut self, deadline: Option<Instant>, limit: usize) -> Result<usize, End> {
+        let Self { line, side, .. } = self;
+        let gone = || net::is_peer_gone(side.as_fd()).then_some(End::Closed);
+        let late = || deadline.filter(|deadline| Instant::now() >= *deadline).map(|_| End::Late);
+        line.hand.wait_unless(&mut line.patience, MOMENT, || gone().or_else(late))?;
+        line.received(limit)
     }
 }
 

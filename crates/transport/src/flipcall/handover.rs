@@ -18,6 +18,7 @@
 //! whoever waits tells the kernel which word it saw, and the kernel looks again before it sleeps.
 
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use gofer_sys::futex::Woken;
 use gofer_vfs::Errno;
@@ -27,6 +28,9 @@ use super::patience::Patience;
 
 /// The state of a window that was shut down.
 const SHUT: u32 = 2;
+
+/// The longest sleep. A peer can keep a thread asleep for so long after it was told to end, no longer.
+const SLEEP: Duration = Duration::from_secs(5);
 
 /// How often the word may change from the peer's to something and back to the peer's within one wait. An
 /// honest peer never does that: it has given the window away after the first change.
@@ -64,8 +68,8 @@ pub(crate) trait Ground {
     /// A word that only this end sees, 0.
     fn private(&self) -> Self::Atomic;
 
-    /// Sleeps while the word is `expected`. It may return early, and does so after a while.
-    fn wait(&self, expected: u32) -> Result<Woken, Errno>;
+    /// Sleeps while the word is `expected`. It may return early, and does so after `limit`.
+    fn wait(&self, expected: u32, limit: Duration) -> Result<Woken, Errno>;
 
     /// Wakes up to `waiters` of those who sleep, at either end.
     fn wake(&self, waiters: u32);
@@ -119,9 +123,19 @@ impl<G: Ground> Handover<G> {
 
     /// Waits until the window is ours.
     pub(crate) fn wait(&self, patience: &mut Patience) -> Result<(), End> {
+        self.wait_unless(patience, SLEEP, || None)
+    }
+
+    /// As [`wait`](Self::wait), but after each sleep, of `limit` at most, it is ended where `give_up` says why.
+    pub(crate) fn wait_unless(
+        &self,
+        patience: &mut Patience,
+        limit: Duration,
+        mut give_up: impl FnMut() -> Option<End>,
+    ) -> Result<(), End> {
         let state = self.ground.state();
         patience.stay_awake(|| state.load(Ordering::Relaxed) != self.theirs);
-        let mut flips = 0;
+        let (mut flips, mut slept) = (0, false);
         loop {
             let now = state.load(Ordering::Acquire);
             // After the word: a peer that overwrites our 2 thereby lets us see what came before it.
@@ -137,8 +151,12 @@ impl<G: Ground> Handover<G> {
             if flips == FLIPS {
                 return Err(self.violation("the state changed without us"));
             }
-            match self.ground.wait(self.theirs) {
-                Ok(Woken::Perhaps) => {}
+            if slept && let Some(end) = give_up() {
+                self.shut_down();
+                return Err(end);
+            }
+            match self.ground.wait(self.theirs, limit) {
+                Ok(Woken::Perhaps) => slept = true,
                 Ok(Woken::Changed) => flips += 1,
                 Err(errno) => {
                     self.shut_down();
@@ -248,7 +266,7 @@ mod tests {
             AtomicU32::new(0)
         }
 
-        fn wait(&self, _: u32) -> Result<Woken, Errno> {
+        fn wait(&self, _: u32, _: Duration) -> Result<Woken, Errno> {
             self.waits.set(self.waits.get() + 1);
             Ok(Woken::Changed)
         }

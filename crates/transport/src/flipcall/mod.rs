@@ -51,9 +51,6 @@ const LENGTH: usize = 4;
 /// Where the datagram is.
 const DATA: usize = 16;
 
-/// The longest sleep. A peer can keep a thread asleep for so long after it was told to end, no longer.
-const SLEEP: Duration = Duration::from_secs(5);
-
 /// How long a reply is left to be seen before the channel ends. A client that is awake takes microseconds.
 const MOMENT: Duration = Duration::from_millis(20);
 
@@ -78,6 +75,9 @@ pub enum End {
     /// announce descriptors that were queued for it. If it is a request the channel is as before.
     #[error("the message does not fit the channel's window")]
     Unfit,
+    /// No reply came in the time there was. What became of the request is not known.
+    #[error("the peer of the channel has not answered in time")]
+    Late,
     /// The system refused to wait.
     #[error("cannot wait for the peer of the channel: {0}")]
     Lost(Errno),
@@ -162,8 +162,8 @@ impl Ground for Window {
         AtomicU32::new(0)
     }
 
-    fn wait(&self, expected: u32) -> Result<Woken, Errno> {
-        futex::wait(self.state(), expected, SLEEP)
+    fn wait(&self, expected: u32, limit: Duration) -> Result<Woken, Errno> {
+        futex::wait(self.state(), expected, limit)
     }
 
     fn wake(&self, waiters: u32) {
@@ -199,6 +199,11 @@ impl Line {
     /// Waits for a datagram of at most `limit` bytes, and says how long it is.
     fn receive(&mut self, limit: usize) -> Result<usize, End> {
         self.hand.wait(&mut self.patience)?;
+        self.received(limit)
+    }
+
+    /// How long the datagram in the window is, which is ours.
+    fn received(&self, limit: usize) -> Result<usize, End> {
         let len = self.window().word::<LENGTH>().load(Ordering::Relaxed) as usize;
         if len > limit.min(self.capacity()) {
             return Err(self.hand.violation("a datagram is too long"));
@@ -208,6 +213,10 @@ impl Line {
 
     fn receive_greeting(&mut self) -> Result<(), End> {
         let len = self.receive(GREETING_MAX)?;
+        self.check_greeting(len)
+    }
+
+    fn check_greeting(&self, len: usize) -> Result<(), End> {
         let mut text = Vec::new();
         self.reader(len).append_to(&mut text, len);
         if is_greeting(&text) { Ok(()) } else { Err(self.hand.violation("no greeting came first")) }

@@ -16,6 +16,7 @@ use loom::sync::{Condvar, Mutex};
 use loom::thread;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use gofer_sys::futex::Woken;
 use gofer_vfs::Errno;
@@ -141,7 +142,7 @@ impl Ground for Model {
         Word::new(self.0.fault, true)
     }
 
-    fn wait(&self, expected: u32) -> Result<Woken, Errno> {
+    fn wait(&self, expected: u32, _: Duration) -> Result<Woken, Errno> {
         let list = self.0.list.lock().unwrap();
         let looks = self.0.fault != Fault::SleepBlindly;
         if looks && self.0.state.value.load(Ordering::Relaxed) != expected {
@@ -243,7 +244,7 @@ fn shut_down_wakes_past_a_parked_thread(fault: Fault) {
         let window = Model::new(fault, false);
         let server = window.end(Side::Server);
         let closer = Arc::clone(&server);
-        let parked = thread::spawn(move || window.wait(0));
+        let parked = thread::spawn(move || window.wait(0, Duration::MAX));
         let closing = thread::spawn(move || closer.shut_down());
         assert_eq!(wait(&server), Err(End::Closed));
         closing.join().unwrap();

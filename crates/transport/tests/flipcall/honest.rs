@@ -137,6 +137,30 @@ fn either_end_notices_that_the_other_is_gone() {
     });
 }
 
+/// A server that is killed leaves the word as it is. Its callers slept for ever.
+#[test]
+fn a_caller_waits_for_nobody_who_is_gone_or_late() {
+    within(|| {
+        let (mut channel, offer) = channel();
+        let (file, length) = (offer.file.try_clone().unwrap(), offer.length);
+        // The word of a channel whose socket is closed: nobody changes it.
+        let (other, forlorn) = super::channel();
+        drop(other);
+        let mut caller =
+            Caller::new(Offer { file, length, side: forlorn.side, ..offer }, Waiting::Sleep).unwrap();
+        assert_eq!(caller.call(&[1, 0], &[]).err(), Some(End::Closed), "its socket says so");
+        drop(caller);
+        assert_eq!(channel.recv(LIMIT).err(), Some(End::Closed));
+
+        let (channel, offer) = super::channel();
+        let mut caller = Caller::new(offer, Waiting::default()).unwrap();
+        let deadline = Some(Instant::now() + Duration::from_millis(50));
+        assert_eq!(caller.call_before(deadline, &[1, 0], &[]).err(), Some(End::Late), "nobody serves");
+        assert_eq!(caller.call(&[1, 0], &[]).err(), Some(End::Closed), "a late reply is nobody's");
+        drop(channel);
+    });
+}
+
 fn channel_of_one_request(
     serve: impl FnOnce(gofer_transport::flipcall::Request<'_>) + Send + 'static,
 ) -> (thread::JoinHandle<()>, Offer) {

@@ -21,7 +21,7 @@ mod tree;
 mod xattr;
 
 use std::ops::Deref;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -207,6 +207,9 @@ impl Backend for MemFs {
 
     fn donate(&self, _: &File) -> Result<OwnedFd> {
         Err(Errno::EOPNOTSUPP)
+    }
+    fn lend<'f>(&self, _: &'f File) -> Option<BorrowedFd<'f>> {
+        None
     }
 
     fn read(&self, file: &File, offset: u64, len: usize, into: &mut dyn Sink) -> Result<usize> {

@@ -1,22 +1,30 @@
 //! `gofer mount`: from a directory or a server, by its backend, to a mount point, and back.
+//!
+//! Either way what is mounted is a client of a server: of a directory, of one that is started for it and sealed
+//! ([`Own`]).
+
+mod server;
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use gofer_fuse::{Cache, Options};
-use gofer_localfs::LocalFs;
+use gofer_server::Limits;
 use gofer_sys::{process, task};
-use gofer_vfs::{Access, Backend, IdMap, ReadOnly, XattrPolicy};
+use gofer_vfs::{Backend, Errno, IdMap, XattrPolicy};
 
 use crate::args::{self, Mount};
 use crate::export::Export;
 use crate::report::{self, Failure};
 use crate::{client, log, signals};
 
-/// Descriptors that are enough for any tree: each file the kernel knows is one. The kernel has no more by default.
+use server::Own;
+
+/// Descriptors that are enough for any tree: each file the kernel knows is one of the server's. The kernel has no more
+/// by default.
 const DESCRIPTORS: u64 = 1 << 20;
 
 /// What the process in the background says when the mount is there.
@@ -33,15 +41,32 @@ pub(crate) fn run(mount: &Mount) -> Result<(), Failure> {
     })?;
     log::start(mount.log_level, mount.log_format);
     process::clear_umask();
-    if let Some(remote) = client::tree(&mount.source) {
-        // What may be changed is the server's to say.
-        let source = Source { name: mount.source.display().to_string(), writable: true, devices: true };
-        return serve(remote?, mount, &options(mount, source, nofile), ready);
+    if let Some(remote) = client::tree(&mount.source, mount.channels.into()) {
+        let source = Source {
+            name: mount.source.display().to_string(),
+            // What may be changed is the server's to say.
+            writable: true,
+            devices: true,
+            // Each is a fid. The rest are for files that are open.
+            known: Limits::default().fids / 4 * 3,
+        };
+        let options = options(mount, source);
+        return serve(remote?, mount, &options, ready);
     }
     let export = Export::parse(&mount.source)?;
-    let (name, writable) = (export.path.display().to_string(), export.writable);
-    let options = options(mount, Source { name, writable, devices: export.devices }, nofile);
-    serve(local(&export, &mount.at)?, mount, &options, ready)
+    let real = directory(&export, &mount.at)?;
+    let source = Source {
+        name: export.path.display().to_string(),
+        writable: export.writable,
+        devices: export.devices,
+        // Each has a descriptor, as long as there are fewer than a server has for places.
+        known: usize::try_from(nofile / 3).unwrap_or(usize::MAX),
+    };
+    let options = options(mount, source);
+    let (own, client) = Own::start(&export, &real, mount, options.known)?;
+    let served = serve(client, mount, &options, ready);
+    own.end();
+    served
 }
 
 /// What is mounted, whatever it is.
@@ -50,10 +75,12 @@ struct Source {
     name: String,
     writable: bool,
     devices: bool,
+    /// Files that the kernel may know.
+    known: usize,
 }
 
-/// The directory, as a backend.
-fn local(export: &Export, at: &Path) -> Result<Access<LocalFs>, Failure> {
+/// The directory, without symbolic links.
+fn directory(export: &Export, at: &Path) -> Result<PathBuf, Failure> {
     let cannot = |why: &str| Failure::start(format!("cannot mount {:?}: {why}", export.path));
     let real = export.path.canonicalize().map_err(|error| {
         cannot(&format!(
@@ -65,12 +92,11 @@ fn local(export: &Export, at: &Path) -> Result<Access<LocalFs>, Failure> {
     if at.canonicalize().is_ok_and(|at| at.starts_with(&real)) {
         return Err(cannot("the mount point is inside it; mount it elsewhere"));
     }
-    let tree = LocalFs::open(&export.path)
-        .map_err(|errno| cannot(&format!("{errno}; run this as a user who can reach it")))?;
-    Ok(if export.writable { Access::ReadWrite(tree) } else { Access::ReadOnly(ReadOnly(tree)) })
+    // The server follows no link on its way to what it serves.
+    if real.is_dir() { Ok(real) } else { Err(Failure::start(gofer_fuse::Error::Tree(Errno::ENOTDIR))) }
 }
 
-fn options(mount: &Mount, source: Source, nofile: u64) -> Options {
+fn options(mount: &Mount, source: Source) -> Options {
     let (user, group) = process::user();
     Options {
         source: source.name,
@@ -91,8 +117,7 @@ fn options(mount: &Mount, source: Source, nofile: u64) -> Options {
         devices: source.devices,
         passthrough: !mount.no_passthrough,
         threads: usize::from(mount.threads),
-        // Each is a descriptor. The rest are for files that are open.
-        known: usize::try_from(nofile / 4 * 3).unwrap_or(usize::MAX).min(Options::default().known),
+        known: source.known.min(Options::default().known),
     }
 }
 
