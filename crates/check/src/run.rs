@@ -27,7 +27,7 @@ pub struct Plan {
 
 impl Plan {
     /// Whether a case is wanted.
-    fn wants(&self, family: &Family, case: &Case) -> bool {
+    pub fn wants(&self, family: &Family, case: &Case) -> bool {
         self.only.is_empty() || self.only.iter().any(|only| matches(only, family, case))
     }
 

@@ -257,7 +257,7 @@ fn who_attaches_owns_what_is_made(site: &Site) -> Checked {
     }
     let mut c = site.client();
     let (fid, n_uname) = (c.fid(), PeerUid(4321));
-    c.call(Tattach { fid, afid: Fid::NONE, uname: text(""), aname: text("dir"), n_uname })?;
+    c.attach_as(n_uname, fid, "dir")?;
     c.mkdir(fid, "new")?;
     c.walk(fid, Fid(400), &["new"])?;
     demand_eq!(c.getattr(Fid(400))?.attr.uid, n_uname);
