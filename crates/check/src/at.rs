@@ -16,6 +16,7 @@ use gofer_wire::p9::*;
 
 use crate::attr::{mode, nothing};
 use crate::client::{Base, Client, Manners, ROOT};
+use crate::sample::Laid;
 use crate::site::{Dialect, Facts, Serving, Site, Transport};
 use crate::{containment, sample};
 
@@ -114,7 +115,7 @@ pub struct At {
     next: AtomicU32,
     speaks: Vec<Lane>,
     attaches_below: bool,
-    has_special: bool,
+    laid: Laid,
     is_root: bool,
     may_chown: bool,
 }
@@ -130,7 +131,7 @@ impl At {
             next: AtomicU32::new(0),
             speaks: Vec::new(),
             attaches_below: false,
-            has_special: false,
+            laid: Laid { links: true, special: true },
             is_root: user().0 == Uid(0),
             may_chown: false,
             options,
@@ -242,12 +243,13 @@ impl At {
         let mut other = self.root()?.based_at(below, &self.options.aname, PeerUid(self.options.user));
         self.attaches_below = other.attach(Fid(9), "").is_ok_and(|qid| qid.path == walked.path);
         if self.options.rights != Rights::Change {
-            self.has_special = true;
             return Ok(());
         }
         c.mkdir(dir, "facts")?;
         let facts = c.at(&format!("{scratch}/facts"))?;
-        self.has_special = sample::lay_at(c, facts)?;
+        // What the server makes none of the host makes, where that can be.
+        let laid = sample::lay_at(c, facts)?;
+        self.laid = if self.options.export_dir.is_some() { self.laid } else { laid };
         let below = c.at(&format!("{scratch}/facts/dir"))?;
         c.setattr(below, mode(0))?;
         let fid = c.fid();
@@ -287,7 +289,7 @@ impl At {
             may_chown: self.may_chown,
             forgets: false,
             has_sample: self.scratch.is_some(),
-            has_special: self.has_special,
+            laid: self.laid,
             may_change: match self.options.rights {
                 Rights::Look => false,
                 Rights::Change => true,
@@ -309,7 +311,10 @@ impl At {
                 let dir = c.at(scratch)?;
                 c.mkdir(dir, &number.to_string())?;
                 let root = c.at(&path)?;
-                sample::lay_at(&mut c, root)?;
+                let laid = sample::lay_at(&mut c, root)?;
+                if let Some(dir) = &self.options.export_dir {
+                    sample::complete_on_host(&dir.join(&path), laid).map_err(|error| errno(&error))?;
+                }
             }
             (Some(dir), _) => {
                 let root = dir.join(&path);

@@ -422,26 +422,27 @@ family! {
     "attr";
     cases:
         all_kinds_have_attributes
-        the_mask_asks_for_nothing_in_particular
         attributes_are_the_hosts
         links_are_counted
-        a_device_has_its_number
         a_mode_is_set_as_asked
         a_size_is_set_as_asked
         times_are_set_as_asked
         each_time_is_set_alone
-        what_is_no_time_is_einval
         an_owner_is_set_as_asked
-        all_at_once_ends_as_asked
-        a_part_that_fails_does_not_stop_the_rest
-        changes_move_ctime
-        a_ctime_beside_other_changes_is_no_more
-        nothing_to_change_is_no_change
         a_removed_file_can_be_changed
         setattrclunk_changes_and_clunks
         statfs_tells_of_the_file_system
         readlink_tells_the_target
         only_a_link_that_is_there_has_a_target;
+    ours:
+        the_mask_asks_for_nothing_in_particular
+        a_device_has_its_number
+        what_is_no_time_is_einval
+        all_at_once_ends_as_asked
+        a_part_that_fails_does_not_stop_the_rest
+        changes_move_ctime
+        a_ctime_beside_other_changes_is_no_more
+        nothing_to_change_is_no_change;
     promises:
         getattr: EBADF;
         setattr: EBADF EINVAL EOPNOTSUPP EPERM EROFS;

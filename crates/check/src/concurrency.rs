@@ -8,7 +8,7 @@ use gofer_vfs::{Errno, Result};
 use gofer_wire::p9::*;
 
 use crate::client::{Client, PATIENCE, ROOT, text};
-use crate::verdict::skip;
+use crate::verdict::{skip, skip_now};
 use crate::{Checked, Site, demand_eq, family};
 
 fn a_tag_can_be_used_again_at_once(site: &Site) -> Checked {
@@ -41,8 +41,15 @@ fn hold(site: &Site) -> Result<Client> {
     c.version(MESSAGE_MAX, site.dialect().version().0)?;
     c.attach(ROOT, "")?;
     let fid = c.create_at("large")?;
-    c.write(fid, 0, &vec![1; (MESSAGE_MAX - 23) as usize])?;
-    c.send(HELD, Tread { fid, offset: 0, count: MESSAGE_MAX })?;
+    let mut held = 0;
+    let room = c.msize() - 23;
+    while held < room {
+        held += c.write(fid, held.into(), &vec![1; (room - held) as usize])?;
+    }
+    if room < 300_000 {
+        skip_now("needs replies that do not fit into a socket");
+    }
+    c.send(HELD, Tread { fid, offset: 0, count: room })?;
     demand_eq!(c.begin()?, HELD);
     Ok(c)
 }

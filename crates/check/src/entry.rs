@@ -482,16 +482,9 @@ family! {
     "entry";
     cases:
         what_is_made_is_there
-        what_is_made_has_the_mode_that_was_asked_for
-        what_is_made_has_the_owner_that_was_asked_for
         a_name_that_is_taken_is_eexist
         only_a_directory_is_changed
-        an_open_directory_may_or_may_not_be_changed
         nothing_is_made_in_a_removed_directory
-        names_are_looked_at_before_fids
-        mknod_makes_what_has_no_life_of_its_own
-        devices_are_made_where_the_operator_says_so
-        a_target_is_not_interpreted
         link_gives_a_file_another_name
         link_needs_a_file_that_has_a_name
         renameat_moves_names
@@ -502,8 +495,16 @@ family! {
         unlinkat_removes_names
         remove_removes_the_fids_file
         remove_clunks_even_when_it_fails
-        sockets_are_not_bound
         clients_see_each_others_changes;
+    ours:
+        what_is_made_has_the_mode_that_was_asked_for
+        what_is_made_has_the_owner_that_was_asked_for
+        an_open_directory_may_or_may_not_be_changed
+        names_are_looked_at_before_fids
+        mknod_makes_what_has_no_life_of_its_own
+        devices_are_made_where_the_operator_says_so
+        a_target_is_not_interpreted
+        sockets_are_not_bound;
     promises:
         mkdir: EBADF EINVAL EEXIST ENOENT EROFS;
         umkdir: EBADF EINVAL EEXIST ENOENT EROFS;

@@ -293,18 +293,19 @@ family! {
     cases:
         reading_ends_where_the_file_does
         a_reply_is_never_longer_than_the_msize
-        no_file_reaches_beyond_the_largest_offset
         what_is_not_open_is_not_read_or_written
         writes_go_where_they_are_told
         large_pieces_arrive_whole
         a_removed_file_is_still_read_and_written
-        who_writes_to_a_set_id_file_takes_the_bits
         fsync_takes_whatever_is_open
-        flushf_always_succeeds
         allocate_gives_room
         allocate_cuts_and_inserts
-        what_cannot_be_allocated
         files_of_extended_attributes_are_no_files;
+    ours:
+        no_file_reaches_beyond_the_largest_offset
+        who_writes_to_a_set_id_file_takes_the_bits
+        flushf_always_succeeds
+        what_cannot_be_allocated;
     promises:
         read: EBADF EINVAL EPERM EISDIR;
         write: EBADF EINVAL EPERM;

@@ -453,25 +453,26 @@ family! {
     "open";
     cases:
         an_open_file_is_used_as_it_was_opened
-        an_access_mode_of_3_is_none
         a_fid_is_opened_once
         truncation_is_honoured
         a_directory_opens_for_reading_only
         what_is_no_file_does_not_open
+        a_fid_opens_its_own_file
+        regular_files_come_with_a_descriptor
+        a_donated_descriptor_is_not_the_servers
+        create_makes_and_opens
+        create_on_what_exists
+        create_needs_a_directory_that_is_there
+        new_files_are_the_hosts;
+    ours:
+        an_access_mode_of_3_is_none
         a_fifo_opens_only_to_be_handed_over
         flags_beyond_access_and_truncation
         what_is_to_be_on_disk_is
         a_removed_file_opens_for_some
-        a_fid_opens_its_own_file
         the_hosts_refusals_are_passed_on
-        regular_files_come_with_a_descriptor
-        a_donated_descriptor_is_not_the_servers
-        create_makes_and_opens
         a_new_file_has_the_mode_that_was_asked_for
-        a_new_file_has_the_owner_that_was_asked_for
-        create_on_what_exists
-        create_needs_a_directory_that_is_there
-        new_files_are_the_hosts;
+        a_new_file_has_the_owner_that_was_asked_for;
     promises:
         lopen: EBADF EINVAL EISDIR EPERM ENOTDIR ENXIO EACCES ETXTBSY EROFS;
         lcreate: EBADF EINVAL EEXIST EISDIR ENOENT EACCES EROFS;

@@ -148,6 +148,9 @@ fn attempt(
     let work = move || {
         let site = match at.site(lane, read_only) {
             Ok(site) => site,
+            Err(errno) if at.is_alive() => {
+                return Outcome::Skip { why: format!("no tree could be made for it: {errno}") };
+            }
             Err(errno) => return failed(format!("no tree could be made for it: {errno}")),
         };
         judge(&case, demand, || site)

@@ -68,12 +68,20 @@ pub fn lay<B: Backend>(backend: &B) -> Result<()> {
     Ok(())
 }
 
-/// Makes the tree in an empty directory at a server, by messages that any server has. Whether FIFO and socket could be
-/// made.
+/// What of a tree could be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Laid {
+    /// The links.
+    pub links: bool,
+    /// FIFO and socket.
+    pub special: bool,
+}
+
+/// Makes the tree in an empty directory at a server, by messages that any server has.
 ///
 /// # Errors
-/// The server's.
-pub fn lay_at(c: &mut Client, root: Fid) -> Result<bool> {
+/// The server's; that it makes no links, FIFOs or sockets is none.
+pub fn lay_at(c: &mut Client, root: Fid) -> Result<Laid> {
     let file = |c: &mut Client, dir: Fid, name: &str, content: &[u8]| -> Result<()> {
         let fid = c.fid();
         c.walk(dir, fid, &[""; 0])?;
@@ -92,22 +100,21 @@ pub fn lay_at(c: &mut Client, root: Fid) -> Result<bool> {
     let sub = dir(c, below, "sub")?;
     file(c, sub, "deep", b"deep")?;
     let empty = dir(c, root, "empty")?;
-    for (link, target) in [("link", "file"), ("dirlink", "dir")] {
-        c.symlink(root, link, target)?;
-    }
     for fid in [below, sub, empty] {
         c.clunk(fid)?;
     }
+    let links = LINKS.iter().all(|(link, target)| c.symlink(root, link, target).is_ok());
     let mut special = |name, kind: u32| c.mknod(root, name, kind | 0o644).is_ok();
     let fifo = special("fifo", 0o010_000);
-    if fifo && special("socket", 0o140_000) {
-        return Ok(true);
-    }
-    if fifo {
+    let special = fifo && special("socket", 0o140_000);
+    if fifo && !special {
         c.unlink(root, "fifo")?;
     }
-    Ok(false)
+    Ok(Laid { links, special })
 }
+
+/// The links, and where they lead.
+const LINKS: [(&str, &str); 2] = [("link", "file"), ("dirlink", "dir")];
 
 /// Makes the tree in an empty directory of the host.
 ///
@@ -122,8 +129,20 @@ pub fn lay_on_host(root: &Path) -> io::Result<()> {
         fs::write(root.join(file), content)?;
         fs::set_permissions(root.join(file), Permissions::from_mode(0o644))?;
     }
-    symlink("file", root.join("link"))?;
-    symlink("dir", root.join("dirlink"))?;
+    complete_on_host(root, Laid { links: false, special: false })
+}
+
+/// Makes what is missing of a tree in a directory of the host.
+///
+/// # Errors
+/// The host's.
+pub fn complete_on_host(root: &Path, laid: Laid) -> io::Result<()> {
+    for (link, target) in LINKS.iter().filter(|_| !laid.links) {
+        symlink(target, root.join(link))?;
+    }
+    if laid.special {
+        return Ok(());
+    }
     let dir = File::open(root)?;
     for (name, what) in [("fifo", Special::Fifo), ("socket", Special::Socket)] {
         let made = Name::new(name.as_bytes()).and_then(|name| entry::mknod(dir.as_fd(), name, what, 0o644));

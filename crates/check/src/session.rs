@@ -364,24 +364,25 @@ fn a_server_that_stops_ends_its_connections(site: &Site) -> Checked {
 family! {
     "session";
     cases:
+        a_version_begins_anew
+        attach_may_be_repeated
+        who_attaches_owns_what_is_made
+        clunk_frees_a_fid
+        an_unknown_fid_is_ebadf
+        fids_are_a_connections_own;
+    ours:
         versions_are_agreed_on_as_they_were_written
         newer_versions_are_to_be_tried_lower
         other_strings_are_no_version
         msize_has_a_range
         a_refused_version_changes_nothing
-        a_version_begins_anew
         a_version_may_have_any_tag
         before_a_version_all_is_served
         there_is_no_authentication
         attach_leads_to_what_is_named
         attach_fails_as_a_walk_does
-        attach_may_be_repeated
         what_was_attached_is_a_root
         an_attach_name_finds_its_export
-        who_attaches_owns_what_is_made
-        clunk_frees_a_fid
-        an_unknown_fid_is_ebadf
-        fids_are_a_connections_own
         a_server_that_stops_ends_its_connections;
     promises:
         version: EINVAL EAGAIN;

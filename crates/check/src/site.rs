@@ -11,7 +11,7 @@ use gofer_wire::p9::MESSAGE_MAX;
 
 use crate::client::{Client, ROOT};
 use crate::record::Record;
-use crate::sample;
+use crate::sample::{self, Laid};
 use crate::verdict::skip_now;
 
 /// What it is served over.
@@ -80,8 +80,8 @@ pub struct Facts {
     pub forgets: bool,
     /// The tree is a [sample], and not whatever lies there.
     pub has_sample: bool,
-    /// FIFO and socket of the sample are there.
-    pub has_special: bool,
+    /// What is there of the sample.
+    pub laid: Laid,
     /// Clients may change the tree.
     pub may_change: bool,
     /// The server knows Google's messages, whatever was agreed on.
@@ -273,9 +273,13 @@ impl Site {
 
     /// What is in the root, sorted, and what each of it is.
     pub fn entries(&self) -> impl Iterator<Item = (&'static str, FileKind)> {
-        let special = self.facts.has_special;
+        let Laid { links, special } = self.facts.laid;
         let all = sample::NAMES.into_iter().zip(sample::KINDS);
-        all.filter(move |(_, kind)| special || !matches!(kind, FileKind::Fifo | FileKind::Socket))
+        all.filter(move |(_, kind)| match kind {
+            FileKind::Fifo | FileKind::Socket => special,
+            FileKind::Symlink => links,
+            _ => true,
+        })
     }
 
     /// The names of that.

@@ -121,10 +121,11 @@ fn sockets_are_off_unless_the_operator_says_so(site: &Site) -> Checked {
 family! {
     "socket";
     cases:
+        only_a_socket_is_connected_to;
+    ours:
         a_connection_leads_to_the_listener
         the_kind_of_socket_has_to_match
         nobody_listens_behind_a_mere_name
-        only_a_socket_is_connected_to
         sockets_are_off_unless_the_operator_says_so;
     promises:
         lconnect: EBADF EINVAL ECONNREFUSED ENXIO EPROTOTYPE EOPNOTSUPP;

@@ -194,6 +194,20 @@ fn an_open_fid_may_or_may_not_be_left(site: &Site) -> Checked {
     Ok(())
 }
 
+/// Whether that is allowed is for the server to say. It is answered, and nobody else notices.
+fn a_walk_of_an_open_fid_to_itself_is_answered(site: &Site) -> Checked {
+    let (mut c, mut other) = (site.client(), site.client());
+    for names in [NONE, &["inner"], &["missing"]] {
+        let fid = c.open_at("dir", OpenBits::RDONLY)?;
+        let walked = c.walk(fid, fid, names);
+        assert_ne!(walked, Err(Errno::ECONNRESET), "the connection ends");
+        c.clunk(fid)?;
+    }
+    other.getattr(ROOT)?;
+    site.client().getattr(ROOT)?;
+    Ok(())
+}
+
 fn special_files_are_places(site: &Site) -> Checked {
     let mut c = site.client();
     for (name, kind) in site.entries() {
@@ -369,22 +383,24 @@ family! {
         every_step_has_its_qid
         no_names_make_a_clone
         a_failed_walk_leaves_no_trace
-        newfid_may_be_in_use
         only_directories_lead_on
-        what_is_no_name_is_einval_everywhere
-        names_have_at_most_255_bytes
         any_other_bytes_are_a_name
-        an_open_fid_may_or_may_not_be_left
+        a_walk_of_an_open_fid_to_itself_is_answered
         special_files_are_places
         a_removed_directory_leads_nowhere
         a_fid_stays_with_its_file
-        a_walk_may_be_long
         a_directory_may_be_closed_to_the_server
         walkgetattr_is_walk_and_getattr
         multigetattr_tells_of_every_step
         multigetattr_stops_where_nothing_leads_on
-        multigetattr_looks_at_names_first
         multigetattr_answers_what_fits;
+    ours:
+        a_walk_may_be_long
+        newfid_may_be_in_use
+        what_is_no_name_is_einval_everywhere
+        names_have_at_most_255_bytes
+        an_open_fid_may_or_may_not_be_left
+        multigetattr_looks_at_names_first;
     promises:
         walk: EBADF EINVAL EBUSY ENOENT ENOTDIR EPERM ENAMETOOLONG EACCES ERANGE;
         walkgetattr: EBADF EINVAL EBUSY ENOENT ENOTDIR EPERM EACCES ERANGE;

@@ -95,7 +95,7 @@ fn facts(ground: Ground, transport: Transport, dialect: Dialect) -> Facts {
         may_chown: !ground.is_host() || has_cap_chown(),
         forgets: false,
         has_sample: true,
-        has_special: true,
+        laid: sample::Laid { links: true, special: true },
         may_change: true,
         knows_google: true,
     }

@@ -2,6 +2,7 @@
 
 mod words;
 
+use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +15,7 @@ use gofer_wire::p9::*;
 pub use words::{DirEntry, name, text};
 
 use crate::record::Record;
-use crate::verdict::skip_now;
+use crate::verdict::{is_exact, note, skip_now};
 
 /// The fid that [`Client::at`] and its like start from.
 pub const ROOT: Fid = Fid(0);
@@ -152,6 +153,8 @@ pub struct Client {
     msize: u32,
     tag: u16,
     fid: u32,
+    /// Fids that stand for something, for servers to which none may be walked that does.
+    used: BTreeSet<Fid>,
     record: Arc<Record>,
     manners: Manners,
     base: Base,
@@ -173,6 +176,7 @@ impl Client {
             msize: MESSAGE_MAX,
             tag: 0,
             fid: ROOT.0,
+            used: BTreeSet::new(),
             record: Arc::default(),
             manners: Manners { changes: true, google: true },
             base: Base::Attached(String::new()),
@@ -252,6 +256,15 @@ impl Client {
     pub fn may(&self, number: u8) -> bool {
         (self.manners.changes || !CHANGES.contains(&number))
             && (self.manners.google || !GOOGLE.contains(&number))
+    }
+
+    /// Lets go of a fid that is to stand for something else. This server would do so by itself; 9P2000 has it that a
+    /// new fid stands for nothing.
+    fn make_free(&mut self, newfid: Fid, fid: Fid) {
+        if newfid != fid && self.used.remove(&newfid) && !is_exact() {
+            // Where it fails it is the next request that shows it.
+            let _ = self.call(Tclunk { fid: newfid });
+        }
     }
 
     /// Whether a message is one that may be sent.
@@ -411,7 +424,7 @@ impl Client {
         let payload = request.encode(Tag(0), &mut head);
         let answer = self.exchange(request.number(), &head[HEADER..], payload)?;
         self.record.add(request.number(), answer.errno());
-        answer.success(request.number())
+        whole(answer.success(request.number())?, &head[HEADER..])
     }
 
     /// As [`call`](Self::call), for any number and body.
@@ -419,7 +432,7 @@ impl Client {
     /// # Errors
     /// As [`call`](Self::call).
     pub fn call_raw(&mut self, number: u8, body: &[u8]) -> Result<Answer> {
-        self.exchange(number, body, &[])?.success(number)
+        whole(self.exchange(number, body, &[])?.success(number)?, body)
     }
 
     /// Sends a body in two parts and waits for the reply, on the stream or the channel. What is about the
@@ -445,6 +458,21 @@ impl Client {
         assert_eq!(answer.tag(), tag, "the tag of {}", answer.reply().name());
         assert!(answer.frame_len() <= self.msize as usize, "a reply of {} bytes", answer.frame_len());
         Ok(answer)
+    }
+}
+
+/// An answer, unless it is that to a walk that did not come to its end. This server answers why; others may answer how
+/// far it came, as 9P2000 has it, and newfid is what it was.
+fn whole(answer: Answer, body: &[u8]) -> Result<Answer> {
+    let &[_, _, _, _, _, _, _, _, low, high, ..] = body else { return Ok(answer) };
+    match answer.reply() {
+        Reply::Walk(walk)
+            if walk.qids.len() < usize::from(u16::from_le_bytes([low, high])) && !is_exact() =>
+        {
+            note("answers how far a walk came that fails behind its first name");
+            Err(Errno::ENOENT)
+        }
+        _ => Ok(answer),
     }
 }
 

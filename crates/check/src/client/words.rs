@@ -28,6 +28,7 @@ impl Client {
         let answer = self.call(Tversion { msize, version: text(version) })?;
         let Rversion { msize, version } = answer.version();
         self.msize = msize;
+        self.used.clear();
         Ok((msize, version.as_bytes().to_vec()))
     }
 
@@ -48,8 +49,10 @@ impl Client {
             Base::Walked(base, names) if ["", "/"].contains(&aname) => (base.clone(), names.clone()),
             Base::Walked(..) => skip_now("the server attaches to its exports only"),
         };
+        self.make_free(fid, Fid::NONE);
         let attach = Tattach { fid, afid: Fid::NONE, uname: text(""), aname: text(&aname), n_uname: user };
         let qid = self.call(attach)?.attach().qid;
+        self.used.insert(fid);
         if names.is_empty() {
             return Ok(qid);
         }
@@ -73,7 +76,10 @@ impl Client {
             list.push_str(Str::new(name.as_ref()).expect("at most 65,535 bytes"));
         }
         let names = list.finish();
-        Ok(self.call(Twalk { fid, newfid, names })?.walk().qids.iter().collect())
+        self.make_free(newfid, fid);
+        let qids = self.call(Twalk { fid, newfid, names })?.walk().qids.iter().collect();
+        self.used.insert(newfid);
+        Ok(qids)
     }
 
     /// A new fid for the file at `path`, which is relative to [`ROOT`].
@@ -150,11 +156,13 @@ impl Client {
 
     /// Removes the file that a fid stands for, and the fid.
     pub fn remove(&mut self, fid: Fid) -> Result<()> {
+        self.used.remove(&fid);
         self.call(Tremove { fid }).map(drop)
     }
 
     /// Lets go of a fid.
     pub fn clunk(&mut self, fid: Fid) -> Result<()> {
+        self.used.remove(&fid);
         self.call(Tclunk { fid }).map(drop)
     }
 

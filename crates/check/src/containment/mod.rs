@@ -238,7 +238,6 @@ family! {
         attach_names_lead_nowhere_else
         paths_of_the_host_mean_nothing
         attach_does_not_follow_links
-        attach_ends_at_a_link
         a_walk_ends_at_a_link
         nothing_is_behind_a_link
         attributes_behind_a_link_are_not_told
@@ -256,6 +255,7 @@ family! {
         a_socket_beyond_a_link_is_not_connected_to;
     ours:
         what_is_no_file_is_never_opened
+        attach_ends_at_a_link
         an_exports_name_is_no_place_to_walk_from
         devices_are_not_made_unless_the_operator_says_so
         a_set_id_file_loses_its_bits_when_it_is_written;

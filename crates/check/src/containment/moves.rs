@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
+use std::panic::resume_unwind;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -60,20 +61,22 @@ fn race(mut swap: impl FnMut() + Send, mut tries: impl FnMut()) {
         }
     }
     thread::scope(|scope| {
-        scope.spawn(|| {
+        let swapping = scope.spawn(|| {
             while !over.load(Ordering::Relaxed) {
                 swap();
             }
         });
-        let _tell = Tell(&over);
+        let tell = Tell(&over);
         tries();
-    })
+        drop(tell);
+        swapping.join().unwrap_or_else(|panic| resume_unwind(panic));
+    });
 }
 
 /// What a try came to. That the way was closed is as well.
 fn is_inside(tried: Result<Vec<u8>>, arena: &Arena<'_>) {
     match tried {
-        Ok(content) => assert!(content == INSIDE, "{:?}", content.escape_ascii()),
+        Ok(content) => assert!(content == INSIDE, "\"{}\" was read", content.escape_ascii()),
         // The last is a link that was walked to and cannot be opened.
         Err(Errno::ESTALE) if arena.site.forgets() => {}
         Err(errno) => {
@@ -88,7 +91,7 @@ fn read_fid(c: &mut Client, fid: Fid) -> Result<Vec<u8>> {
     if let Some(descriptor) = c.open(fid, OpenBits::RDONLY)?.descriptor {
         let mut content = Vec::new();
         File::from(descriptor).read_to_end(&mut content).expect("a file to read");
-        assert!(content == INSIDE, "{:?}", content.escape_ascii());
+        assert!(content == INSIDE, "\"{}\" was read", content.escape_ascii());
     }
     c.read(fid, 0, 1000)
 }
