@@ -16,9 +16,9 @@ use gofer_wire::p9::*;
 
 use crate::attr::{mode, nothing};
 use crate::client::{Base, Client, Manners, ROOT};
-use crate::sample::Laid;
+use crate::sample::{self, Laid};
 use crate::site::{Dialect, Facts, Serving, Site, Transport};
-use crate::{containment, sample};
+use crate::verdict::caught;
 
 /// What may be done at the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,6 +78,9 @@ pub enum Error {
         "the server agrees neither on 9P2000.L nor on its Google extensions: {0}; is it one of 9P2000.u?"
     )]
     Version(Errno),
+    /// It breaks the protocol before anything was tried.
+    #[error("what answers there does not keep to 9P2000.L: {0}; check the address")]
+    Broken(String),
     /// What should be attached is not there.
     #[error("cannot attach {name:?}: {errno}; name the export with --aname")]
     Attach {
@@ -137,14 +140,19 @@ impl At {
             options,
         };
         drop(Socket::connect(&at.options.address, Some(at.options.patience))?);
-        at.find_lanes()?;
-        let mut c = at.root().map_err(|errno| Error::Attach { name: at.options.aname.clone(), errno })?;
-        if at.options.rights != Rights::Look || at.options.export_dir.is_some() {
-            at.make_scratch(&mut c)?;
-            // What cannot be found out is not so.
-            let _ = at.find_facts(&mut c);
-        }
+        caught(|| at.find_out()).unwrap_or_else(|why| Err(Error::Broken(why)))?;
         Ok(Arc::new(at))
+    }
+
+    fn find_out(&mut self) -> std::result::Result<(), Error> {
+        self.find_lanes()?;
+        let mut c = self.root().map_err(|errno| Error::Attach { name: self.options.aname.clone(), errno })?;
+        if self.options.rights != Rights::Look || self.options.export_dir.is_some() {
+            self.make_scratch(&mut c)?;
+            // What cannot be found out is not so.
+            let _ = self.find_facts(&mut c);
+        }
+        Ok(())
     }
 
     /// The ways to speak to it.
@@ -268,9 +276,7 @@ impl At {
     /// Whether it still answers.
     pub fn is_alive(&self) -> bool {
         let dialect = self.speaks.first().map_or(Dialect::Base, |lane| lane.dialect);
-        // It panics where a reply does not come.
-        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.greet(dialect).is_ok()))
-            .unwrap_or(false)
+        caught(|| self.greet(dialect).is_ok()).unwrap_or(false)
     }
 
     /// A tree of its own for a case, spoken to in this way. What is read-only is to be refused where it is changed.
@@ -328,7 +334,6 @@ impl At {
 
     /// Removes all that was made. What is left, if anything, and why.
     pub fn remove(&self) -> Option<(String, Errno)> {
-        containment::remove_outside();
         let scratch = self.scratch.as_ref()?;
         self.remove_at(scratch).err().map(|errno| (scratch.clone(), errno))
     }
@@ -346,8 +351,7 @@ impl At {
             let dir = c.at(above)?;
             remove_below(&mut c, dir, name)
         };
-        // It panics where the server breaks the protocol.
-        std::panic::catch_unwind(std::panic::AssertUnwindSafe(gone)).unwrap_or(Err(Errno::EPROTO))
+        caught(gone).unwrap_or(Err(Errno::EPROTO))
     }
 }
 

@@ -8,6 +8,7 @@ use gofer_vfs::{Errno, FileKind, PeerGid, PeerUid, Result};
 use gofer_wire::p9::*;
 
 use crate::client::{Client, ROOT, name, text};
+use crate::verdict::is_exact;
 use crate::{Checked, Site, body, demand_eq, family};
 
 /// A change of nothing.
@@ -67,12 +68,16 @@ fn all_kinds_have_attributes(site: &Site) -> Checked {
         let fid = c.at(name)?;
         let Rgetattr { valid, qid, attr } = c.getattr(fid)?;
         assert!(valid.contains(GetattrMask::BASIC), "{valid:?}");
-        demand_eq!(valid.0 & !(GetattrMask::BASIC | GetattrMask::BTIME).0, 0, "only what is known");
+        if is_exact() {
+            demand_eq!(valid.0 & !(GetattrMask::BASIC | GetattrMask::BTIME).0, 0, "only what is known");
+        }
         demand_eq!(FileKind::of_mode(attr.mode), Some(kind), "{name}");
         assert!(super::walk::qid_kinds(kind).contains(&qid.kind), "{name}");
-        demand_eq!((qid.version, attr.generation, attr.data_version), (0, 0, 0));
+        if is_exact() {
+            demand_eq!((qid.version, attr.generation, attr.data_version), (0, 0, 0));
+            assert!(valid.contains(GetattrMask::BTIME) || (attr.btime_sec, attr.btime_nsec) == (0, 0));
+        }
         assert!(attr.nlink >= 1 && attr.blksize > 0);
-        assert!(valid.contains(GetattrMask::BTIME) || (attr.btime_sec, attr.btime_nsec) == (0, 0));
         if kind == FileKind::Symlink {
             demand_eq!(attr.size, if name == "link" { 4 } else { 3 }, "the length of the target");
         }
@@ -168,6 +173,8 @@ fn a_size_is_set_as_asked(site: &Site) -> Checked {
         (writer, 7, b"hello\0\0"),
         (writer, 0, b""),
     ] {
+        // Through what is open for reading only some do not.
+        let fid = if fid == reader && !is_exact() { writer } else { fid };
         c.setattr(fid, size(len))?;
         demand_eq!(c.read(reader, 0, 100)?, content);
     }
@@ -410,6 +417,9 @@ fn only_a_link_that_is_there_has_a_target(site: &Site) -> Checked {
     for path in ["", "file", "dir"] {
         let fid = c.at(path)?;
         demand_eq!(c.readlink(fid), Err(Errno::EINVAL), "{path}");
+    }
+    if !is_exact() {
+        return Ok(());
     }
     let fid = c.at("link")?;
     c.unlink(ROOT, "link")?;

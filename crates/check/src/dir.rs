@@ -4,6 +4,7 @@ use gofer_vfs::{Errno, Result};
 use gofer_wire::p9::*;
 
 use crate::client::{Client, DirEntry, ROOT};
+use crate::verdict::is_exact;
 use crate::{Checked, Site, demand_eq, family};
 
 fn listed(c: &mut Client, path: &str) -> Result<Vec<DirEntry>> {
@@ -84,6 +85,9 @@ fn many_entries_come_in_parts(site: &Site) -> Checked {
     let mut c = site.client();
     fill(&mut c, 1500)?;
     for count in [40, 100, 1000, 4096, 50_000, MESSAGE_MAX, u32::MAX] {
+        if count > c.msize() - 24 && !is_exact() {
+            continue;
+        }
         let fid = c.open_at("empty", OpenBits::RDONLY)?;
         let mut all: Vec<DirEntry> = Vec::new();
         loop {
@@ -222,9 +226,10 @@ family! {
         a_listing_goes_on_behind_any_entry
         two_fids_are_at_two_places
         what_stays_is_listed_whatever_comes_and_goes
-        an_entry_that_does_not_fit_is_einval
         only_an_open_directory_is_listed
-        a_removed_directory_has_nothing_to_list
+        a_removed_directory_has_nothing_to_list;
+    ours:
+        an_entry_that_does_not_fit_is_einval
         an_offset_that_was_never_given_does_no_harm;
     promises:
         readdir: EBADF EINVAL;

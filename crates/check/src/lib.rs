@@ -46,6 +46,7 @@ mod xattr;
 use gofer_vfs::Errno;
 
 pub use client::{Client, ROOT};
+pub use containment::remove_outside;
 pub use record::Record;
 pub use site::{Dialect, Facts, Serving, Setup, Site, Transport};
 pub use verdict::{Checked, Demand, Outcome, judge};

@@ -141,6 +141,12 @@ pub fn judge(case: &Case, demand: Demand, site: impl FnOnce() -> Site) -> Outcom
     }
 }
 
+/// What comes of talking to a server; what is wrong with it where it breaks the protocol or is silent, at which a
+/// [`Client`](crate::Client) panics.
+pub(crate) fn caught<T>(talk: impl FnOnce() -> T) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(talk)).map_err(|panic| message(panic.as_ref()).to_owned())
+}
+
 /// What was said in a panic.
 fn message(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<String>().map(String::as_str);

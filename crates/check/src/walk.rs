@@ -7,7 +7,7 @@ use gofer_wire::{List, ListBuf, Str};
 
 use crate::client::{Client, ROOT, text};
 use crate::names::{Fids, named};
-use crate::verdict::skip;
+use crate::verdict::{is_exact, skip};
 use crate::{Checked, Site, body, demand_eq, family};
 
 /// No names: a walk that clones.
@@ -58,7 +58,7 @@ fn every_step_has_its_qid(site: &Site) -> Checked {
         demand_eq!(c.walk(fid, Fid(newfid), &[name])?, [*qid]);
     }
     demand_eq!((all[0].kind, all[1].kind, all[2].kind), (QidKind::DIR, QidKind::DIR, QidKind::FILE));
-    assert!(all.iter().all(|qid| qid.version == 0));
+    assert!(all.iter().all(|qid| qid.version == 0) || !is_exact());
     assert_ne!(all[0].path, all[1].path);
     let link = c.walk(ROOT, Fid(17), &["link"])?[0];
     let file = c.walk(ROOT, Fid(18), &["file"])?[0];
@@ -87,8 +87,10 @@ fn a_failed_walk_leaves_no_trace(site: &Site) -> Checked {
     for names in [&["missing"][..], &["sub", "missing"], &["sub", "deep", "x"], &["..", "x"]] {
         assert!(c.walk(dir, unused, names).is_err());
         demand_eq!(c.clunk(unused), Err(Errno::EBADF));
-        assert!(c.walk(dir, used, names).is_err());
-        demand_eq!(c.getattr(used)?.attr.size, 9, "newfid is what it was");
+        if is_exact() {
+            assert!(c.walk(dir, used, names).is_err());
+            demand_eq!(c.getattr(used)?.attr.size, 9, "newfid is what it was");
+        }
         assert!(c.walk(dir, dir, names).is_err());
         c.walk(dir, Fid(300), &["inner"])?;
     }
@@ -161,6 +163,10 @@ fn names_have_at_most_255_bytes(site: &Site) -> Checked {
 fn any_other_bytes_are_a_name(site: &Site) -> Checked {
     let mut c = site.client();
     for odd in [&b"..."[..], b" ", b"\n", b"\xff\xfe", b"a\\b", b"-rf", b"..a"] {
+        // Strings of 9P are UTF-8, names of Linux are not.
+        if str::from_utf8(odd).is_err() && !is_exact() {
+            continue;
+        }
         let name = Str::new(odd).unwrap_or_default();
         let body = body!(ROOT, name, 0o755u32, gofer_vfs::PeerGid::NONE);
         c.call_raw(72, &body)?;

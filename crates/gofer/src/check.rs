@@ -60,6 +60,7 @@ pub(crate) fn run(check: &Check) -> Result<(), Failure> {
         }
     });
     let left = at.remove();
+    gofer_check::remove_outside();
     printed?;
     print(sum(&at, counts, check.json).as_bytes())?;
     if let Some((path, errno)) = left {

@@ -191,14 +191,14 @@ impl Client {
     /// Both descriptors of a channel.
     ///
     /// # Errors
-    /// That of the Rlerror.
+    /// That of the Rlerror; `EPROTO` where no descriptor comes.
     pub fn channel(&mut self, id: u32) -> Result<Offer> {
         let memory = self.call(Tchannel { id, control: 0 })?;
         let Rchannel { offset, length } = memory.channel();
         let side = self.call(Tchannel { id, control: 1 })?;
         assert_eq!(side.channel(), memory.channel(), "one channel is in one place");
-        let descriptor = |answer: Answer| answer.descriptor.expect("a descriptor with an Rchannel");
-        Ok(Offer { file: descriptor(memory), offset, length, side: descriptor(side) })
+        let descriptor = |answer: Answer| answer.descriptor.ok_or(Errno::EPROTO);
+        Ok(Offer { file: descriptor(memory)?, offset, length, side: descriptor(side)? })
     }
 
     /// From now on requests that wait for their reply go through channel 0.

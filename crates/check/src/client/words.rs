@@ -5,7 +5,12 @@ use gofer_wire::p9::*;
 use gofer_wire::{Data, ListBuf, Str};
 
 use super::{Answer, Base, Client, ROOT};
-use crate::verdict::skip_now;
+use crate::verdict::{is_exact, skip_now};
+
+/// Whether an errno tells of other servers that they do not have an operation.
+fn is_unable(errno: Errno) -> bool {
+    matches!(errno, Errno::EOPNOTSUPP | Errno::ENOSYS | Errno::EACCES) && !is_exact()
+}
 
 /// An entry of a directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -120,13 +125,26 @@ impl Client {
     /// Makes a file of the kind in the type bits of `mode`.
     pub fn mknod(&mut self, dfid: Fid, at: &str, mode: u32) -> Result<Qid> {
         let mknod = Tmknod { dfid, name: name(at), mode, major: 0, minor: 0, gid: PeerGid::NONE };
-        Ok(self.call(mknod)?.mknod().qid)
+        match self.call(mknod) {
+            // Some make files in another way only.
+            Err(errno) if mode & 0o170_000 == 0o100_000 && is_unable(errno) => {
+                let fid = self.fid();
+                self.walk(dfid, fid, &[""; 0])?;
+                let qid =
+                    self.create(fid, at, OpenBits::WRONLY | OpenBits::EXCL, mode & 0o7777)?.lcreate().qid;
+                self.clunk(fid).map(|()| qid)
+            }
+            made => Ok(made?.mknod().qid),
+        }
     }
 
     /// Makes a symbolic link.
     pub fn symlink(&mut self, dfid: Fid, at: &str, target: &str) -> Result<Qid> {
         let symlink = Tsymlink { dfid, name: name(at), target: text(target), gid: PeerGid::NONE };
-        Ok(self.call(symlink)?.symlink().qid)
+        match self.call(symlink) {
+            Err(errno) if is_unable(errno) => skip_now(format_args!("the server makes no links: {errno}")),
+            made => Ok(made?.symlink().qid),
+        }
     }
 
     /// Where a symbolic link leads.
@@ -141,7 +159,15 @@ impl Client {
 
     /// Moves a name.
     pub fn rename(&mut self, olddirfid: Fid, old: &str, newdirfid: Fid, new: &str) -> Result<()> {
-        self.call(Trenameat { olddirfid, oldname: name(old), newdirfid, newname: name(new) }).map(drop)
+        match self.call(Trenameat { olddirfid, oldname: name(old), newdirfid, newname: name(new) }) {
+            Err(errno @ (Errno::EOPNOTSUPP | Errno::ENOSYS)) if is_unable(errno) => {
+                let fid = self.fid();
+                self.walk(olddirfid, fid, &[old])?;
+                let renamed = self.call(Trename { fid, dfid: newdirfid, name: name(new) }).map(drop);
+                self.clunk(fid).and(renamed)
+            }
+            renamed => renamed.map(drop),
+        }
     }
 
     /// Removes the name of anything but a directory.
@@ -202,7 +228,8 @@ impl Client {
     pub fn list(&mut self, fid: Fid) -> Result<Vec<DirEntry>> {
         let mut all: Vec<DirEntry> = Vec::new();
         loop {
-            let more = self.readdir(fid, all.last().map_or(0, |last| last.offset), 65_536)?;
+            let most = self.msize() - 24;
+            let more = self.readdir(fid, all.last().map_or(0, |last| last.offset), most)?;
             if more.is_empty() {
                 return Ok(all);
             }
@@ -225,7 +252,7 @@ impl Client {
     /// The content of the file at `path`, at most a message's worth.
     pub fn content(&mut self, path: &str) -> Result<Vec<u8>> {
         let fid = self.open_at(path, OpenBits::RDONLY)?;
-        let content = self.read(fid, 0, MESSAGE_MAX)?;
+        let content = self.read(fid, 0, self.msize() - 24)?;
         self.clunk(fid).map(|()| content)
     }
 }

@@ -159,7 +159,7 @@ impl Outside {
     fn new() -> std::result::Result<Self, Failure> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let path = beyond().join(number.to_string());
+        let path = std::env::temp_dir().join(format!("{}{number}", prefix()));
         let unmade =
             |error: std::io::Error| Failure::Skip(format!("cannot write to {path:?}: {error}; set TMPDIR"));
         fs::create_dir_all(path.join("dir")).map_err(unmade)?;
@@ -200,22 +200,25 @@ impl Outside {
 
 impl Drop for Outside {
     fn drop(&mut self) {
-        // What a server did there may keep it from going; the directory above goes with the last.
+        // What a server did there may keep it from going.
         let _ = fs::remove_dir_all(&self.path);
         let _ = fs::remove_dir_all(self.path.with_extension("beside"));
-        let _ = fs::remove_dir(beyond());
     }
 }
 
-/// The directory of this process for what lies outside.
-fn beyond() -> PathBuf {
-    std::env::temp_dir().join(format!("gofer-outside.{}", process::id()))
+/// How the names begin of what this process has outside.
+fn prefix() -> String {
+    format!("gofer-outside.{}.", process::id())
 }
 
-/// Removes what cases that were left behind have not.
-pub(crate) fn remove_outside() {
-    // As a rule there is none.
-    let _ = fs::remove_dir_all(beyond());
+/// Removes what cases that were left behind have in `TMPDIR`.
+pub fn remove_outside() {
+    let prefix = prefix();
+    let entries = fs::read_dir(std::env::temp_dir()).into_iter().flatten().flatten();
+    for entry in entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(&prefix)) {
+        // As a rule there is none, and what cannot go stays.
+        let _ = fs::remove_dir_all(entry.path());
+    }
 }
 
 /// A client with all of the export attached as [`ROOT`], and that's qid.

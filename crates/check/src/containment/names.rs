@@ -28,8 +28,17 @@ fn are_refused(site: &Site, names: &[(&[u8], Errno)]) -> Checked {
                 let answer = c.call_raw(request.number, &request.body).map(drop);
                 // 9P2000 knows `..` in walks; that it ends at the root is another case.
                 let is_dots = [&b""[..], b".", b".."].contains(name) && !is_exact();
-                let leads_up = request.number == 110 || request.what.starts_with("attach");
+                let is_attach = request.what.starts_with("attach");
+                let leads_up = request.number == 110 || is_attach;
                 match answer {
+                    Err(Errno::ECONNRESET) if !is_exact() => {
+                        note(format_args!("ends the connection for {} of \"{shown}\"", request.what));
+                        c = site.client();
+                        c.walk(ROOT, fids.file, &["file"]).expect("a file");
+                        continue;
+                    }
+                    // There may be nothing below an export to attach.
+                    Ok(()) if is_attach && !is_exact() => note(format_args!("attaches \"dir/{shown}\"")),
                     Err(found) => demand_eq!(Err::<(), _>(found), Err::<(), _>(*errno)),
                     Ok(()) if is_dots && leads_up => {
                         note(format_args!("{} serves \"{shown}\"", request.what))
