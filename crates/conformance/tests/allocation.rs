@@ -2,7 +2,7 @@
 //! the thread that serves them nor any other of the server's. The counts are of a whole process: this test has
 //! one of its own.
 
-use gofer_conformance::{Client, Dialect, Ground, ROOT, Setup, Site, Transport};
+use gofer_conformance::{Client, Dialect, Ground, ROOT, Setup, Transport, site};
 use gofer_server::Limits;
 use gofer_sys::alloc::Counting;
 use gofer_vfs::Result;
@@ -56,7 +56,7 @@ fn a_steady_state_allocates_nothing() {
         (Transport::Tcp, Dialect::Base),
         (Transport::Memory, Dialect::Google),
     ] {
-        let site = Site::new(Ground::Host, transport, dialect, setup);
+        let site = site(Ground::Host, transport, dialect, setup);
         let mut client = site.client();
         client.walk(DIR, FILE, &["file"]).expect("a file");
         client.open(FILE, OpenBits::RDWR).expect("an open file");

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use gofer_conformance::{Dialect, FAMILIES, Family, Ground, Record, Site, Transport};
+use gofer_conformance::{Dialect, FAMILIES, Family, Ground, Record, Transport, site};
 use gofer_localfs::LocalFs;
 use gofer_vfs::Errno;
 
@@ -22,7 +22,7 @@ fn check(dialect: Dialect) {
         for case in family.cases {
             all += 1;
             let record = Arc::new(Record::default());
-            let site = |setup| Site::new(Ground::Host, Transport::Pair, dialect, setup).recorded(&record);
+            let site = |setup| site(Ground::Host, Transport::Pair, dialect, setup).recorded(&record);
             let failures = Family { cases: std::slice::from_ref(case), ..family }.failures(site);
             let into = if was_stale(&record) { &mut stale } else { &mut wrong };
             into.extend(failures);

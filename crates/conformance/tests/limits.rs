@@ -4,7 +4,7 @@
 use std::thread;
 
 use gofer_conformance::client::text;
-use gofer_conformance::{Client, Dialect, Ground, ROOT, Setup, Site, Transport};
+use gofer_conformance::{Client, Dialect, Ground, ROOT, Setup, Site, Transport, site};
 use gofer_server::{Export, Limits, Policy, Server};
 use gofer_sys::io::WriteFrom;
 use gofer_transport::Socket;
@@ -17,7 +17,7 @@ const NONE: &[&str] = &[];
 /// A site of each kind whose clients may hold as much as `limits` says.
 fn sites(limits: Limits) -> impl Iterator<Item = Site> {
     let site = move |ground, transport, dialect| {
-        Site::new(ground, transport, dialect, Setup { limits, ..Setup::default() })
+        site(ground, transport, dialect, Setup { limits, ..Setup::default() })
     };
     [
         site(Ground::Host, Transport::Pair, Dialect::Base),

@@ -4,7 +4,7 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 
-use gofer_conformance::{Dialect, ROOT, Setup, Site};
+use gofer_conformance::{Dialect, ROOT, Setup, site_in};
 use gofer_localfs::LocalFs;
 use gofer_sys::alloc::Counting;
 use gofer_wire::p9::Fid;
@@ -34,7 +34,7 @@ fn a_hundred_thousand_fids_of_two_thousand_descriptors() {
     setrlimit(Resource::Nofile, Rlimit { current: Some(DESCRIPTORS), maximum: hard }).expect("a limit");
     LocalFs::limit_places(usize::try_from(DESCRIPTORS - OTHERS).expect("a small number"));
     let dir = tempfile::tempdir().expect("a directory for temporary files");
-    let site = Site::in_dir(dir.path(), Dialect::Base, Setup::default());
+    let site = site_in(dir.path(), Dialect::Base, Setup::default());
     let mut client = site.client();
     let mut inodes = Vec::new();
     for at in 0..DIRS {

@@ -5,7 +5,7 @@ use std::fs;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use gofer_conformance::{Client, Dialect, Ground, ROOT, Setup, Site, Transport};
+use gofer_conformance::{Client, Dialect, Ground, ROOT, Setup, Site, Transport, site};
 use gofer_sys::alloc::Counting;
 use gofer_sys::process::raise_nofile;
 use gofer_wire::List;
@@ -70,7 +70,7 @@ impl Usage {
 fn what_was_used_comes_back() {
     let limit = raise_nofile().expect("the hard limit is allowed");
     let room = usize::try_from(limit).unwrap_or(usize::MAX).min(16_384) - 128;
-    let site = Site::new(Ground::Host, Transport::Unix, Dialect::Base, Setup::default());
+    let site = site(Ground::Host, Transport::Unix, Dialect::Base, Setup::default());
     let before = Usage::now();
     drop(site.client());
     before.await_return("a first connection");

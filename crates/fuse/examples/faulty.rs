@@ -6,7 +6,7 @@
 //! behind other operations, which would then fail after they are done, and it would count links wrongly. It is
 //! unmounted by `fusermount3 -u` or `umount`.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use gofer_fuse::{Options, mount};
@@ -72,6 +72,9 @@ impl Backend for Faulty {
         self.inner.moved(node, dir, name);
     }
 
+    fn lend<'f>(&self, file: &'f File) -> Option<BorrowedFd<'f>> {
+        self.inner.lend(file)
+    }
     fn walk(&self, dir: &Node, name: Name<'_>) -> Result<(Node, Attr)> {
         self.inner.walk(dir, name)
     }

@@ -10,6 +10,7 @@ use clap::builder::BoolishValueParser;
 use clap::parser::ValueSource;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, ValueHint};
 use gofer_server::Limits;
+use gofer_transport::Address;
 use serde::Deserialize;
 
 use crate::bench::{Operation, Place};
@@ -34,6 +35,9 @@ pub(crate) enum Command {
     /// Measure a 9P server, beside others and beside what the machine allows.
     #[command(after_help = EXIT_CODES, after_long_help = format!("{BENCH_NOTES}\n\n{EXIT_CODES}"))]
     Bench(Box<Bench>),
+    /// Check a 9P server, anybody's: whether it keeps to the protocol, and its clients inside.
+    #[command(after_help = EXIT_CODES, after_long_help = format!("{CHECK_NOTES}\n\n{EXIT_CODES}"))]
+    Check(Box<Check>),
     /// Mount a directory, or rather what a client may see of it.
     #[command(after_help = EXIT_CODES, after_long_help = format!("{MOUNT_NOTES}\n\n{EXIT_CODES}"))]
     Mount(Box<Mount>),
@@ -136,6 +140,82 @@ pub(crate) struct Bench {
     /// Draw the rates into this file, too.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) svg: Option<PathBuf>,
+}
+
+/// What is said below the options of `gofer check`.
+const CHECK_NOTES: &str = "\
+What is done:
+Each line is a case: PASS, FAIL with the message and its answer, or SKIP with what it would need. A case demands what \
+9P2000.L demands of any server; which errno it answers is the server's choice, and where the protocol leaves a choice \
+there is a note and no FAIL. --exact demands what gofer promises beyond that. Cases are run in each way that the server \
+can be spoken to: 9P2000.L, its Google extensions, shared memory.
+
+What is touched:
+Without --rw nothing is sent that changes a file. With it, a directory of our own is made in what is attached, and \
+removed at the end, when it is told to end by INT or TERM too. With --export-dir, which is what the server exports on \
+this host, files are also put there and looked at by the host: only so can it be seen whether a link of the host leads a \
+client out. What lies outside is a directory of our own in TMPDIR.
+
+Do not check a server that others rely on: some cases are floods, and some servers do not survive.";
+
+/// The options of `gofer check`.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Check {
+    /// The server: unix:PATH, tcp:HOST:PORT or vsock:CID:PORT.
+    #[arg(value_name = "ADDR", required_unless_present = "list", value_parser = address)]
+    pub(crate) addr: Option<Address>,
+
+    /// What to attach.
+    #[arg(long, value_name = "NAME", default_value = "/")]
+    pub(crate) aname: String,
+
+    /// The directory of this host that is exported as what is attached.
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) export_dir: Option<PathBuf>,
+
+    /// Make, change and remove files, in a directory for it.
+    #[arg(long)]
+    pub(crate) rw: bool,
+
+    /// The export is read-only: demand that every change is refused.
+    #[arg(long, conflicts_with = "rw", requires = "export_dir")]
+    pub(crate) ro: bool,
+
+    /// Demand what gofer promises too, to the errno.
+    #[arg(long)]
+    pub(crate) exact: bool,
+
+    /// Run only these.
+    #[arg(long, value_name = "GROUP[/CASE]", value_delimiter = ',')]
+    pub(crate) only: Vec<String>,
+
+    /// Print the cases and who has to pass them, and do nothing.
+    #[arg(long)]
+    pub(crate) list: bool,
+
+    /// Print JSON, an object a line.
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Print the notes too: freedoms that the server takes.
+    #[arg(short, long)]
+    pub(crate) verbose: bool,
+
+    /// A server that has not answered for this long is stuck.
+    #[arg(long, value_name = "SECONDS", default_value_t = 10)]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=600))]
+    pub(crate) timeout: u64,
+
+    /// The user to attach as [default: the one who runs this].
+    #[arg(long, value_name = "UID")]
+    pub(crate) user: Option<u32>,
+}
+
+fn address(text: &str) -> Result<Address, String> {
+    match text.parse().map_err(|error: gofer_transport::Error| error.to_string())? {
+        Address::Inherited(_) => Err("more than one connection is needed".to_owned()),
+        address => Ok(address),
+    }
 }
 
 /// What is said below the options of `gofer mount`.

@@ -101,6 +101,7 @@ mod tests {
             "rm",
             "df",
             "bench",
+            "check",
             "mount",
             "completions",
             "man",

@@ -1,8 +1,10 @@
-//! `gofer`: serves directories of this host to untrusted clients over 9P2000.L, uses such servers, and measures them.
+//! `gofer`: serves directories of this host to untrusted clients over 9P2000.L, uses such servers, checks and measures
+//! them.
 
 mod args;
 mod banner;
 mod bench;
+mod check;
 mod client;
 mod config;
 mod demo;
@@ -39,6 +41,7 @@ fn run(args: Args) -> Result<(), Failure> {
         Command::Serve(settings) => serve::run(*settings),
         Command::Client(command) => client::run(&command),
         Command::Bench(bench) => bench::run(&bench),
+        Command::Check(check) => check::run(&check),
         Command::Mount(mount) => mount::run(&mount),
         Command::Demo => demo::run(),
         Command::Completions { shell } => generate::completions(shell),

@@ -15,6 +15,7 @@ Exit codes:
   2  wrong command line or configuration
   3  could not start: an export cannot be opened, an address is in use, nobody
       answers there, the process cannot be sealed, ..
+  5  a server does not pass a check
   6  some of what was asked for failed, and it was said what";
 
 /// How far the program came.
@@ -26,6 +27,8 @@ pub(crate) enum Stage {
     Usage = 2,
     /// It understood, and could not do it.
     Start = 3,
+    /// It checked a server, which did not pass.
+    Check = 5,
     /// It did a part of it.
     Partial = 6,
 }
@@ -56,6 +59,11 @@ impl Failure {
     /// All of what was asked for failed, or a part; each was told when it happened.
     pub(crate) fn told(partly: bool) -> Self {
         Self { stage: if partly { Stage::Partial } else { Stage::Running }, message: String::new() }
+    }
+
+    /// A server did not pass; what it failed was told when it happened.
+    pub(crate) fn check() -> Self {
+        Self { stage: Stage::Check, message: String::new() }
     }
 
     /// Whether there is anything left to say.

@@ -31,6 +31,7 @@ pub mod socket;
 pub mod task;
 pub mod trace;
 pub mod walk;
+pub mod watch;
 pub mod xattr;
 
 use std::ffi::{c_int, c_long};
