@@ -186,6 +186,7 @@ impl Client {
     /// # Errors
     /// Those of the stream.
     pub fn send_raw(&self, bytes: &[u8]) -> Result<()> {
+        self.record.sent([bytes, &[]]);
         self.stream.send(bytes, &[], None)
     }
 
@@ -209,6 +210,7 @@ impl Client {
     pub fn send<'a>(&self, tag: Tag, request: impl Into<Request<'a>>) -> Result<()> {
         let mut head = Vec::new();
         let payload = request.into().encode(tag, &mut head);
+        self.record.sent([&head, payload]);
         self.stream.send(&head, payload, None)
     }
 
