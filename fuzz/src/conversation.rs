@@ -97,17 +97,18 @@ impl<B: Backend> Conversation<B> {
         if let Reply::Version(r) = reply {
             self.msize = r.msize as usize;
         }
-        assert!(answer.frame.len() <= self.msize, "{} bytes in an msize of {}", answer.frame.len(), self.msize);
+        assert!(
+            answer.frame.len() <= self.msize,
+            "{} bytes in an msize of {}",
+            answer.frame.len(),
+            self.msize
+        );
         Some(answer)
     }
 }
 
 /// A reply that is one to the byte.
-pub fn checked<'a>(
-    number: u8,
-    body: &'a [u8],
-    encode: impl FnOnce(&Reply<'a>, &mut Vec<u8>),
-) -> Reply<'a> {
+pub fn checked<'a>(number: u8, body: &'a [u8], encode: impl FnOnce(&Reply<'a>, &mut Vec<u8>)) -> Reply<'a> {
     let reply = Reply::decode(number, body).expect("a reply can be decoded");
     let mut again = Vec::new();
     encode(&reply, &mut again);

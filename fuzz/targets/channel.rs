@@ -69,7 +69,9 @@ fn serve(how: u8, input: Input<'_>) {
 fn work(session: &Session<Access<MemFs>>, mut channel: Channel) {
     let (mut frame, mut buffers) = (Vec::new(), Buffers::default());
     while let Ok(mut request) = channel.recv(CAPACITY) {
-        let Some((head, payload)) = session.handle_datagram(&mut request, &mut frame, &mut buffers) else { return };
+        let Some((head, payload)) = session.handle_datagram(&mut request, &mut frame, &mut buffers) else {
+            return;
+        };
         if request.reply(head, payload).is_err() {
             return;
         }
@@ -88,7 +90,10 @@ fn call(mut input: Input<'_>) {
     let (offset, length) = (if input.u8() & 7 == 7 { len(&mut input) } else { 0 }, len(&mut input));
     let Ok(window) = Window::map(file.as_fd(), offset, length) else {
         let side = net::packet_pair().expect("sockets").0;
-        assert!(Caller::new(Offer { file, offset, length, side }, Waiting::Sleep).is_err(), "it is the same window");
+        assert!(
+            Caller::new(Offer { file, offset, length, side }, Waiting::Sleep).is_err(),
+            "it is the same window"
+        );
         return;
     };
     let (side, theirs) = net::packet_pair().expect("sockets");

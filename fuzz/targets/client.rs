@@ -15,8 +15,8 @@ use gofer_fuzz::{Conversation, Input, frames};
 use gofer_sys::shm;
 use gofer_transport::{ClientStream, ReadInto, Stream, WriteFrom};
 use gofer_vfs::{
-    AccessMode, Allocate, AllocateKind, Backend, CreateFlags, Errno, Lock, LockKind, MemFs, Name, OpenFlags, Owner,
-    RenameFlags, SetAttr, SetTime, SocketKind, Special, Time, Unlink, XattrFlags, XattrPolicy,
+    AccessMode, Allocate, AllocateKind, Backend, CreateFlags, Errno, Lock, LockKind, MemFs, Name, OpenFlags,
+    Owner, RenameFlags, SetAttr, SetTime, SocketKind, Special, Time, Unlink, XattrFlags, XattrPolicy,
 };
 use gofer_wire::p9::{HEADER, Header, Reply, Rlerror, Tag};
 use libfuzzer_sys::fuzz_target;
@@ -35,7 +35,11 @@ fuzz_target!(|data: &[u8]| {
         held: None,
         is_over: false,
     };
-    let liar = Liar { server: Arc::new(Mutex::new(server)), passes_descriptors: how & 1 != 0, waits: how & 0xe2 == 2 };
+    let liar = Liar {
+        server: Arc::new(Mutex::new(server)),
+        passes_descriptors: how & 1 != 0,
+        waits: how & 0xe2 == 2,
+    };
     let options = Options {
         dialect: [None, Some(Dialect::Base), Some(Dialect::Google), None][usize::from(how >> 2 & 3)],
         msize: if how & 16 == 0 { 4096 } else { 1 << 20 },
@@ -227,7 +231,11 @@ impl Stream for Liar {
 }
 
 impl ClientStream for Liar {
-    fn recv_with_descriptor(&self, into: &mut Vec<u8>, limit: usize) -> Result<(usize, Option<OwnedFd>), Errno> {
+    fn recv_with_descriptor(
+        &self,
+        into: &mut Vec<u8>,
+        limit: usize,
+    ) -> Result<(usize, Option<OwnedFd>), Errno> {
         let mut guard = self.server();
         let server = &mut *guard;
         let limit = limit.min(into.capacity() - into.len());
@@ -269,7 +277,11 @@ impl User<'_> {
     /// The next operation, while there is one and the server is there.
     fn next(&self) -> Option<u8> {
         let mut server = self.server.lock().expect("nobody panics");
-        if server.input.0.is_empty() || self.client.ended().is_some() { None } else { Some(server.input.u8()) }
+        if server.input.0.is_empty() || self.client.ended().is_some() {
+            None
+        } else {
+            Some(server.input.u8())
+        }
     }
 
     fn byte(&self) -> u8 {
@@ -347,11 +359,15 @@ impl User<'_> {
             15 => made = client.mkdir(&node, self.name(), 0o755, Owner::default()).ok().map(|(node, _)| node),
             16 => {
                 let what = [Special::Regular, Special::Fifo, Special::Socket][usize::from(self.byte() % 3)];
-                made = client.mknod(&node, self.name(), what, 0o644, Owner::default()).ok().map(|(node, _)| node);
+                made = client
+                    .mknod(&node, self.name(), what, 0o644, Owner::default())
+                    .ok()
+                    .map(|(node, _)| node);
             }
             17 => {
                 let target = self.path().as_bytes();
-                made = client.symlink(&node, self.name(), target, Owner::default()).ok().map(|(node, _)| node);
+                made =
+                    client.symlink(&node, self.name(), target, Owner::default()).ok().map(|(node, _)| node);
             }
             18 => ended(self.nodes.last().map(|other| client.link(&node, other, self.name()))),
             19 => {
@@ -410,8 +426,12 @@ impl User<'_> {
             6 => ended(client.fsync(file, self.byte() & 1 == 0)),
             7 => ended(client.flush(file)),
             8 => {
-                let what =
-                    Allocate { kind: AllocateKind::Reserve, keep_size: false, offset: self.number(), length: 1 };
+                let what = Allocate {
+                    kind: AllocateKind::Reserve,
+                    keep_size: false,
+                    offset: self.number(),
+                    length: 1,
+                };
                 ended(client.allocate(file, what));
             }
             9 | 10 => {
@@ -425,7 +445,8 @@ impl User<'_> {
                 ended(client.readdir(file, self.number(), 4096, each));
             }
             11 => {
-                let kind = [LockKind::Shared, LockKind::Exclusive, LockKind::Unlock][usize::from(self.byte() % 3)];
+                let kind =
+                    [LockKind::Shared, LockKind::Exclusive, LockKind::Unlock][usize::from(self.byte() % 3)];
                 ended(client.lock(file, lock(kind)));
                 ended(client.getlock(file, lock(LockKind::Exclusive)));
             }

@@ -87,7 +87,9 @@ impl Ground {
         // Reading moves no time of access that is later than now, and the time is set where somebody changed a file.
         let later = SystemTime::now() + Duration::from_hours(24 * 365);
         let times = FileTimes::new().set_accessed(later).set_modified(SystemTime::UNIX_EPOCH);
-        for path in [outside.clone(), outside.join("sub"), outside.join(&text), outside.join("sub").join(&text)] {
+        for path in
+            [outside.clone(), outside.join("sub"), outside.join(&text), outside.join("sub").join(&text)]
+        {
             File::open(path)?.set_times(times)?;
         }
         ground.before = seen(&outside);
@@ -163,9 +165,11 @@ fn seen(dir: &Path) -> Vec<Seen> {
         let found = fs::symlink_metadata(&path).expect("it is there");
         let mut inside = Vec::new();
         if found.is_dir() {
-            waiting.extend(fs::read_dir(&path).expect("it can be listed").map(|e| e.expect("an entry").path()));
+            waiting
+                .extend(fs::read_dir(&path).expect("it can be listed").map(|e| e.expect("an entry").path()));
         } else if found.is_file() {
-            let mut file = File::options().read(true).custom_flags(O_NOATIME).open(&path).expect("it can be read");
+            let mut file =
+                File::options().read(true).custom_flags(O_NOATIME).open(&path).expect("it can be read");
             file.read_to_end(&mut inside).expect("it can be read");
         } else if found.is_symlink() {
             inside = fs::read_link(&path).expect("a link").into_os_string().into_encoded_bytes();

@@ -126,8 +126,8 @@ fn the_end_is_for_all() {
 
 /// States: awake, about to sleep, asleep; a request before, between and after. The watch does not sleep through one.
 ///
-/// Fails (deadlock) where either of the two stores or either of the two loads is less than sequentially consistent, and
-/// where `now` wakes without the list.
+/// Fails (deadlock) where the accesses of `now`, or those of `sleep`, are less than sequentially consistent, and where
+/// `now` wakes without the list.
 #[test]
 fn a_request_wakes_the_watch() {
     loom::model(|| {

@@ -52,8 +52,7 @@ impl Held {
 /// States: open, in use, clunked, both, closed. A file is open for as long as somebody uses it, and is closed, and its
 /// room given back, with the last of them.
 ///
-/// Fails without the clone of the `Arc` in `get` (it does not compile), and where `_share` is given back by `remove`
-/// in place of the file.
+/// Fails where the room is given back when the file is opened, or with the fid in place of the file.
 #[test]
 fn a_clunk_meets_a_use() {
     loom::model(|| {
@@ -112,7 +111,7 @@ fn an_open_that_fails_meets_the_next_life_of_its_number() {
 
 /// States: walked, opening, replaced by what was created; clunked before that.
 ///
-/// Fails without `is_opened` in `swap`: a number that was clunked is there again, and `held` counts it not.
+/// Fails where `swap` puts what was created under a number that is not in use any more: nobody counts it.
 #[test]
 fn a_create_meets_a_clunk() {
     loom::model(|| {

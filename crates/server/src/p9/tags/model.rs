@@ -53,8 +53,7 @@ fn a_tag_is_claimed_once() {
 
 /// States: a version waits or not; what came before it has ended, or is a flush that waits for the version itself.
 ///
-/// Fails (deadlock) without the wake in `retire`, without that in `flush`, where `waiting` is counted after the look,
-/// and where either wakes before it has changed the list and let go of it.
+/// Fails (deadlock) without the wake in `retire`, without that in `flush`, and where who waits says so too late.
 #[test]
 fn a_version_waits_for_all_before_it_and_no_longer() {
     loom::model(|| {
