@@ -13,7 +13,9 @@ use std::sync::Arc;
 use gofer_conformance::{Dialect, FAMILIES, Ground, Record, Setup, Site, Transport};
 use gofer_fuzz::conversation::How;
 use gofer_fuzz::frames;
-use gofer_wire::p9::HEADER;
+use gofer_vfs::{Name, PeerGid, PeerUid};
+use gofer_wire::p9::*;
+use gofer_wire::{ListBuf, Str};
 
 /// The longest input.
 const LONGEST: usize = 4096;
@@ -42,6 +44,9 @@ fn main() -> io::Result<()> {
             }
         }
     }
+    for (number, path) in WAYS_OUT.into_iter().enumerate() {
+        fs::write(to.join("host").join(format!("out-{number}")), [&[How::OPEN.0], &leave(path)[..]].concat())?;
+    }
     // The client's server is honest where it has no lies.
     for operation in 0..40u8 {
         let steps = [1, 0, 7, 2, operation, 0, operation, 1, operation, 2];
@@ -50,6 +55,52 @@ fn main() -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// What would lead out of the export of the target `host`.
+const WAYS_OUT: [&[&str]; 9] = [
+    &["out"],
+    &["abs"],
+    &["up", "outside"],
+    &["root"],
+    &["dir", "out"],
+    &["dir", "sub", "out"],
+    &["..", "outside"],
+    &["dir", "..", "..", "outside"],
+    &["../outside"],
+];
+
+/// A client that goes there, looks round, and leaves something.
+fn leave(path: &[&str]) -> Vec<u8> {
+    let text = |text| Str::new(text).expect("a short text");
+    let name = |name| Name::new(name).expect("a name");
+    let (mut room, gid) = (Vec::new(), PeerGid::NONE);
+    let mut names = ListBuf::new(&mut room);
+    assert!(path.iter().all(|name| names.push_str(text(name.as_bytes()))));
+    let names = names.finish();
+    let walk = |newfid| Request::from(Twalk { fid: Fid(0), newfid: Fid(newfid), names });
+    let (uname, n_uname) = (text(b""), PeerUid::NONE);
+    let requests = [
+        Tversion { msize: 65_536, version: text(b"9P2000.L") }.into(),
+        Tattach { fid: Fid(0), afid: Fid::NONE, uname, aname: text(b""), n_uname }.into(),
+        walk(1),
+        Tlopen { fid: Fid(1), flags: OpenBits::RDONLY }.into(),
+        Treaddir { fid: Fid(1), offset: 0, count: 4096 }.into(),
+        walk(2),
+        Tgetattr { fid: Fid(2), mask: GetattrMask::ALL }.into(),
+        Treadlink { fid: Fid(2) }.into(),
+        Tmkdir { dfid: Fid(2), name: name(b"new"), mode: 0o755, gid }.into(),
+        Tsymlink { dfid: Fid(2), name: name(b"new"), target: text(b"target"), gid }.into(),
+        Tunlinkat { dfid: Fid(2), name: name(b"link"), flags: 0 }.into(),
+        Trenameat { olddirfid: Fid(2), oldname: name(b"sub"), newdirfid: Fid(0), newname: name(b"new") }.into(),
+        Tlcreate { fid: Fid(2), name: name(b"new"), flags: OpenBits::RDWR, mode: 0o644, gid }.into(),
+    ];
+    let (mut stream, mut head) = (Vec::new(), Vec::new());
+    for request in requests {
+        request.encode(Tag(1), &mut head);
+        stream.extend_from_slice(&head);
+    }
+    stream
 }
 
 /// The inputs that are made of what a case's clients sent.
