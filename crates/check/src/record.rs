@@ -10,12 +10,13 @@ use gofer_wire::p9::{HEADER, Header, Reply, Request};
 /// So many bytes of a message are kept.
 const KEPT: usize = 2048;
 
-/// The answers that requests got, and the last of both.
+/// The answers that requests got, and the last of both; and all that was sent, if that is to be kept.
 #[derive(Debug, Default)]
 pub struct Record {
     answers: Mutex<BTreeSet<(u8, Option<Errno>)>>,
     sent: Mutex<Vec<u8>>,
     received: Mutex<Vec<u8>>,
+    all: Option<Mutex<Vec<u8>>>,
 }
 
 /// A message and its answer, as people read them. What was never sent or never came is empty.
@@ -28,6 +29,16 @@ pub struct Exchange {
 }
 
 impl Record {
+    /// A record that keeps every byte that clients send, in the order in which they do.
+    pub fn of_bytes() -> Self {
+        Self { all: Some(Mutex::default()), ..Self::default() }
+    }
+
+    /// What was sent, where it is kept.
+    pub fn bytes(&self) -> Vec<u8> {
+        self.all.as_ref().map(|all| lock(all).clone()).unwrap_or_default()
+    }
+
     /// Notes an answer: an errno, or that there was none.
     pub fn add(&self, number: u8, errno: Option<Errno>) {
         lock(&self.answers).insert((number, errno));
@@ -40,6 +51,9 @@ impl Record {
 
     /// Notes what is sent, in two parts. No answer to it has come yet.
     pub(crate) fn sent(&self, head: &[u8], payload: &[u8]) {
+        if let Some(all) = &self.all {
+            lock(all).extend(head.iter().chain(payload));
+        }
         let mut sent = lock(&self.sent);
         sent.clear();
         sent.extend(head.iter().chain(payload).take(KEPT));

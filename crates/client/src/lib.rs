@@ -39,6 +39,7 @@ mod fids;
 mod p9;
 mod path;
 mod rpc;
+mod sync;
 
 use std::fmt;
 use std::sync::Arc;

@@ -7,7 +7,7 @@ use gofer_client::{Client, Dialect, Options};
 use gofer_conformance::model::{self, Answer, EntryOp, Op, Scope, Side, Tree};
 use gofer_localfs::LocalFs;
 use gofer_server::{Export, Limits, Policy, Server};
-use gofer_transport::memory;
+use gofer_transport::Socket;
 use gofer_vfs::{Access, Backend, Errno, MemFs, Name, Owner, ReadOnly, XattrPolicy};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
@@ -49,12 +49,12 @@ fn the_model_agrees_with_host_files() {
     }
 }
 
-/// A tree in memory behind a server, as its client sees it.
-fn far() -> Client {
+/// A tree behind a server, as its client sees it.
+fn far<B: Backend>(backend: B) -> Client {
     let policy = Policy { xattr: XattrPolicy::All, devices: true, ..Policy::default() };
-    let exports = vec![Export { name: None, backend: MemFs::new(ROOMY), policy }];
-    let server = Server::new(exports, Limits::default()).expect("a server");
-    let (ours, theirs) = memory::pair();
+    let server =
+        Server::new(vec![Export { name: None, backend, policy }], Limits::default()).expect("a server");
+    let (ours, theirs) = Socket::pair().expect("two sockets");
     server.connect(theirs).expect("a connection");
     let options = Options { dialect: Some(Dialect::Base), ..Options::default() };
     Client::over(ours, &options).expect("a client")
@@ -65,7 +65,22 @@ fn far() -> Client {
 fn the_model_agrees_with_itself_from_afar() {
     let outcome = TestRunner::new(cases(150)).run(&model::ops(Scope::ALL, 120), |ops| {
         let ops: Vec<_> = ops.into_iter().filter_map(Op::said).collect();
-        same(&MemFs::new(ROOMY), &far(), &ops)
+        same(&MemFs::new(ROOMY), &far(MemFs::new(ROOMY)), &ops)
+    });
+    if let Err(failure) = outcome {
+        panic!("{failure}");
+    }
+}
+
+/// Through a client and a server host files are still what the model says.
+#[test]
+fn the_model_agrees_with_host_files_from_afar() {
+    let (_dir, fs) = host();
+    let scope = Scope::probe(&fs).expect("a writable directory");
+    let outcome = TestRunner::new(cases(100)).run(&model::ops(scope, 120), |ops| {
+        let ops: Vec<_> = ops.into_iter().filter_map(Op::said).collect();
+        let (_dir, fs) = host();
+        same(&MemFs::new(ROOMY), &far(fs), &ops)
     });
     if let Err(failure) = outcome {
         panic!("{failure}");

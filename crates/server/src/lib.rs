@@ -18,6 +18,7 @@ mod export;
 pub mod p9;
 mod quota;
 mod replies;
+mod sync;
 mod turn;
 
 use std::collections::HashMap;

@@ -13,13 +13,17 @@
 //!                     pass on            Watch: overdue
 //! ```
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+#[cfg(all(test, loom))]
+mod model;
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError, Weak};
 use std::time::Duration;
 
 use gofer_vfs::Errno;
 
 use crate::spawn;
+use crate::sync::{AtomicBool, AtomicU64, Condvar, Mutex, MutexGuard};
 
 /// How often the watch looks while there are requests.
 const TICK: Duration = Duration::from_millis(2);
@@ -234,13 +238,7 @@ impl std::fmt::Debug for Rounds {
 impl Watch {
     /// Starts the watch.
     pub(crate) fn start() -> Result<Self, Errno> {
-        let shared = Arc::new(Rounds {
-            tick: AtomicU64::new(1),
-            stirred: AtomicBool::new(false),
-            asleep: AtomicBool::new(false),
-            list: Mutex::default(),
-            wake: Condvar::new(),
-        });
+        let shared = Arc::new(Rounds::new());
         let its_own = Arc::clone(&shared);
         spawn("watch", move || its_own.run())?;
         Ok(Self(shared))
@@ -278,6 +276,16 @@ impl Drop for Watch {
 }
 
 impl Rounds {
+    fn new() -> Self {
+        Self {
+            tick: AtomicU64::new(1),
+            stirred: AtomicBool::new(false),
+            asleep: AtomicBool::new(false),
+            list: Mutex::default(),
+            wake: Condvar::new(),
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, List> {
         self.list.lock().unwrap_or_else(PoisonError::into_inner)
     }

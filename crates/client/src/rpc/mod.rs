@@ -12,9 +12,11 @@ mod channels;
 mod receiver;
 mod slots;
 
+#[cfg(all(test, loom))]
+mod model;
+
 use std::os::fd::OwnedFd;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
+use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 use gofer_transport::ClientStream;
@@ -25,6 +27,7 @@ use gofer_wire::p9::{
 };
 use gofer_wire::{Reader, Str, Wire};
 
+use crate::sync::{Condvar, Mutex, MutexGuard, thread};
 use channels::Channels;
 use receiver::Receiver;
 use slots::{Frame, Slots};

@@ -2,9 +2,10 @@
 
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
-use std::thread::Thread;
 
 use gofer_wire::p9::{Fid, Header, Rlerror, Tag};
+
+use crate::sync::thread::Thread;
 
 /// Requests that callers may have in flight; more wait. Flushes and clunks come on top.
 const CALLS: usize = 512;

@@ -21,7 +21,7 @@ use crate::quota::Share;
 const ANNOUNCED: Announced = Announced { at: 1, most: 1 };
 
 /// The longest datagram: in place of a header it has two bytes, but clients count no header within an msize.
-pub(crate) const CAPACITY: usize = MESSAGE_MAX as usize + DATAGRAM;
+pub const CAPACITY: usize = MESSAGE_MAX as usize + DATAGRAM;
 
 /// What channels need beside it, as gVisor's server has it.
 const SLACK: u64 = 18;
@@ -125,7 +125,7 @@ impl<B: Backend> Session<B> {
 
     /// Answers one request of a channel: the head of the reply, and what belongs behind it. `frame` is memory for
     /// what is copied out of the channel before it is looked at. `None` ends the connection.
-    pub(crate) fn handle_datagram<'b>(
+    pub fn handle_datagram<'b>(
         &self,
         datagram: &mut Datagram<'_>,
         frame: &'b mut Vec<u8>,

@@ -1,9 +1,12 @@
 //! Fids: what a client holds.
 
+#[cfg(all(test, loom))]
+mod model;
+
 use std::collections::HashMap;
 use std::collections::hash_map::Entry::{Occupied, Vacant};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock, PoisonError};
 
 use gofer_vfs::{AccessMode, Backend, Errno, FileKind, PeerUid, Result};
 use gofer_wire::p9::{self, Version};
@@ -11,6 +14,7 @@ use gofer_wire::p9::{self, Version};
 use super::lock::HeldLocks;
 use super::xattr::XattrFid;
 use crate::quota::{Quota, Share};
+use crate::sync::{AtomicUsize, Mutex, MutexGuard};
 
 /// A node that was walked to, with what never changes about it. Clones are the same place.
 pub(crate) struct Place<B: Backend> {

@@ -35,7 +35,8 @@ use channels::Channels;
 use fids::{Fids, Place};
 use tags::{Flush, Tags};
 
-pub(crate) use channels::{CAPACITY, refuse as refuse_datagram};
+pub use channels::CAPACITY;
+pub(crate) use channels::refuse as refuse_datagram;
 pub(crate) use qid::Qids;
 
 /// One client's side of a conversation: what was negotiated, what it holds, what is in flight.

@@ -1,8 +1,13 @@
 //! Tags: which requests are being handled, and who waits for their end.
 
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+#[cfg(all(test, loom))]
+mod model;
+
+use std::sync::PoisonError;
 
 use gofer_wire::p9::Tag;
+
+use crate::sync::{Condvar, Mutex, MutexGuard};
 
 /// The requests of a connection that have no reply yet. Few at any time, for each has a thread; only flushes
 /// wait without one.
