@@ -102,6 +102,7 @@ mod tests {
             "df",
             "bench",
             "mount",
+            "demo",
             "completions",
             "man",
         ];
