@@ -235,6 +235,24 @@ fn names_and_cookies_in_a_listing_are_checked() {
 }
 
 #[test]
+fn a_listing_of_nothing_but_itself_has_an_end() {
+    let client = client(|tag, request| match request {
+        Request::Readdir(t) => {
+            let mut bytes = Vec::new();
+            let name = Str::new(b".").unwrap();
+            Dirent { qid: DIR, offset: t.offset + 1, kind: 4, name }.encode(&mut bytes);
+            Some(vec![frame(tag, Rreaddir { data: Data(&bytes) })])
+        }
+        Request::Lopen(_) => Some(vec![frame(tag, Rlopen { qid: DIR, iounit: 0 })]),
+        _ => None,
+    });
+    let (root, _) = client.attach().unwrap();
+    let dir = client.open(&root, OpenFlags::new(AccessMode::Read)).unwrap();
+    assert_eq!(client.readdir(&dir, 0, 4096, &mut |_| true), Err(Errno::EIO));
+    assert_eq!(client.ended(), Some(Errno::EIO));
+}
+
+#[test]
 fn a_file_is_what_it_was() {
     let kinds = [(FileKind::Directory, FILE), (FileKind::Symlink, FILE), (FileKind::Regular, DIR)];
     for (kind, qid) in kinds {

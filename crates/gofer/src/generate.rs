@@ -103,6 +103,7 @@ mod tests {
             "bench",
             "check",
             "mount",
+            "demo",
             "completions",
             "man",
         ];
