@@ -235,6 +235,7 @@ family! {
     cases:
         dots_are_no_names
         slashes_are_no_names
+        paths_are_no_names
         nuls_are_no_names
         names_that_are_too_long_are_no_names
         nothing_is_above_the_root(bare)
