@@ -18,7 +18,7 @@ use crate::attr::{mode, nothing};
 use crate::client::{Base, Client, Manners, ROOT};
 use crate::sample::{self, Laid};
 use crate::site::{Dialect, Facts, Serving, Site, Transport};
-use crate::verdict::caught;
+use crate::verdict::{Demand, caught};
 
 /// What may be done at the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -203,7 +203,8 @@ impl At {
     fn connect(&self) -> Result<Client> {
         let socket = Socket::connect(&self.options.address, Some(self.options.patience));
         let client = Client::new(socket.map_err(|_| Errno::ECONNREFUSED)?);
-        Ok(client.patient_for(self.options.patience))
+        let manners = Manners { changes: true, google: true, exact: false };
+        Ok(client.patient_for(self.options.patience).with_manners(manners))
     }
 
     /// A connection that agreed on a dialect.
@@ -275,17 +276,23 @@ impl At {
 
     /// Whether it still answers.
     pub fn is_alive(&self) -> bool {
-        let dialect = self.speaks.first().map_or(Dialect::Base, |lane| lane.dialect);
-        caught(|| self.greet(dialect).is_ok()).unwrap_or(false)
+        caught(|| self.root().is_ok()).unwrap_or(false)
     }
 
     /// A tree of its own for a case, spoken to in this way. What is read-only is to be refused where it is changed.
     ///
     /// # Errors
     /// Those of making the tree.
-    pub fn site(self: &Arc<Self>, lane: Lane, read_only: bool) -> Result<Site> {
+    pub fn site(self: &Arc<Self>, lane: Lane, read_only: bool, demand: Demand) -> Result<Site> {
         let tree = Arc::new(Tree { at: Arc::clone(self), path: self.lay()? });
         let host = self.options.export_dir.as_ref().map(|dir| dir.join(&tree.path));
+        let may_change = match self.options.rights {
+            Rights::Look => false,
+            Rights::Change => true,
+            Rights::BeRefused => read_only,
+        };
+        let knows_google = self.speaks.iter().any(|lane| lane.dialect == Dialect::Google);
+        let manners = Manners { changes: may_change, google: knows_google, exact: demand == Demand::Exact };
         let facts = Facts {
             transport: lane.transport,
             dialect: lane.dialect,
@@ -296,14 +303,10 @@ impl At {
             forgets: false,
             has_sample: self.scratch.is_some(),
             laid: self.laid,
-            may_change: match self.options.rights {
-                Rights::Look => false,
-                Rights::Change => true,
-                Rights::BeRefused => read_only,
-            },
-            knows_google: self.speaks.iter().any(|lane| lane.dialect == Dialect::Google),
+            may_change,
+            knows_google,
         };
-        Ok(Site::new(Box::new(There(Arc::clone(&tree), facts)), facts, host).keeping(tree))
+        Ok(Site::new(Box::new(There(Arc::clone(&tree), manners)), facts, host).keeping(tree))
     }
 
     /// Makes a fresh sample; where it is, below what is attached.
@@ -449,7 +452,7 @@ impl Drop for Tree {
 }
 
 /// A server that is there already.
-struct There(Arc<Tree>, Facts);
+struct There(Arc<Tree>, Manners);
 
 impl Serving for There {
     fn connect(&self) -> Result<Client> {
@@ -463,8 +466,7 @@ impl Serving for There {
                 Base::Walked(at.options.aname.clone(), names)
             }
         };
-        let manners = Manners { changes: self.1.may_change, google: self.1.knows_google };
-        Ok(at.connect()?.with_manners(manners).based_at(base, &at.options.aname, PeerUid(at.options.user)))
+        Ok(at.connect()?.with_manners(self.1).based_at(base, &at.options.aname, PeerUid(at.options.user)))
     }
 
     fn drain(&self, _grace: Duration) -> usize {

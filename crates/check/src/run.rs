@@ -6,9 +6,11 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use gofer_vfs::Errno;
+
 use crate::at::{At, Lane, Rights};
 use crate::record::Exchange;
-use crate::verdict::{Demand, Outcome, judge};
+use crate::verdict::{Demand, Outcome, caught, judge};
 use crate::{Case, FAMILIES, Family};
 
 /// How often it is looked whether to stop.
@@ -146,7 +148,7 @@ fn attempt(
     let (tell, told) = mpsc::channel();
     let (at, case, demand, read_only) = (Arc::clone(at), *case, plan.demand, family.read_only);
     let work = move || {
-        let site = match at.site(lane, read_only) {
+        let site = match caught(|| at.site(lane, read_only, demand)).unwrap_or(Err(Errno::EPROTO)) {
             Ok(site) => site,
             Err(errno) if at.is_alive() => {
                 return Outcome::Skip { why: format!("no tree could be made for it: {errno}") };

@@ -15,11 +15,11 @@ use std::path::Path;
 use gofer_sys::entry;
 use gofer_sys::io::WriteFrom;
 use gofer_vfs::{
-    AccessMode, Backend, CreateFlags, FileKind, Name, OpenFlags, Owner, Result, SetAttr, Special,
+    AccessMode, Backend, CreateFlags, FileKind, Name, OpenFlags, Owner, PeerGid, Result, SetAttr, Special,
 };
-use gofer_wire::p9::{Fid, OpenBits};
+use gofer_wire::p9::{Fid, OpenBits, Tsymlink};
 
-use crate::client::Client;
+use crate::client::{Client, name, text};
 
 /// The content of `file`.
 pub const HELLO: &[u8] = b"hello, 9p";
@@ -103,7 +103,10 @@ pub fn lay_at(c: &mut Client, root: Fid) -> Result<Laid> {
     for fid in [below, sub, empty] {
         c.clunk(fid)?;
     }
-    let links = LINKS.iter().all(|(link, target)| c.symlink(root, link, target).is_ok());
+    let mut link = |at, target| {
+        c.call(Tsymlink { dfid: root, name: name(at), target: text(target), gid: PeerGid::NONE }).is_ok()
+    };
+    let links = LINKS.iter().all(|(at, target)| link(at, target));
     let mut special = |name, kind: u32| c.mknod(root, name, kind | 0o644).is_ok();
     let fifo = special("fifo", 0o010_000);
     let special = fifo && special("socket", 0o140_000);

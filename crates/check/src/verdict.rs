@@ -149,7 +149,11 @@ pub(crate) fn caught<T>(talk: impl FnOnce() -> T) -> Result<T, String> {
 
 /// What was said in a panic.
 fn message(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let skip = panic.downcast_ref::<Failure>().and_then(|failure| match failure {
+        Failure::Skip(why) => Some(why.as_str()),
+        Failure::Errno(..) => None,
+    });
+    let text = skip.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it panicked")
 }
 

@@ -455,11 +455,11 @@ family! {
         a_walk_takes_a_snapshot
         no_name_is_the_list_of_names
         a_value_is_set_when_its_fid_is_clunked
+        the_clunk_tells_what_became_of_it;
+    ours:
         a_value_has_the_size_that_was_announced
         an_empty_value_removes
-        the_clunk_tells_what_became_of_it
-        a_value_that_is_not_clunked_is_not_set;
-    ours:
+        a_value_that_is_not_clunked_is_not_set
         what_is_no_attributes_name
         a_policy_decides_which_there_are
         a_walk_needs_a_fid_that_is_free

@@ -33,6 +33,21 @@ macro_rules! matrix {
             matrix!(@transports $ground: Pair pair, Unix unix, Tcp tcp, Memory in_memory);
             mod channel {
                 matrix!(@families $ground Channel Google);
+                mod whole {
+                    matrix!(@whole $ground Channel Google);
+                }
+            }
+            // What holds for all operations is a matter of server and backend more than of the transport.
+            mod whole {
+                mod base {
+                    matrix!(@whole $ground Pair Base);
+                }
+                mod google {
+                    matrix!(@whole $ground Unix Google);
+                }
+                mod tcp {
+                    matrix!(@whole $ground Tcp Base);
+                }
             }
         }
     )* };
@@ -48,8 +63,10 @@ macro_rules! matrix {
         }
     )* };
     (@families $($of:ident)*) => {
-        families!($($of)*: session walk open io attr entry dir xattr lock socket readonly containment malformed concurrency limits
-            durability channel);
+        families!($($of)*: session walk open io attr entry dir xattr lock socket readonly);
+    };
+    (@whole $($of:ident)*) => {
+        families!($($of)*: containment malformed concurrency limits durability channel);
     };
 }
 

@@ -15,7 +15,7 @@ use gofer_wire::p9::*;
 pub use words::{DirEntry, name, text};
 
 use crate::record::Record;
-use crate::verdict::{is_exact, note, skip_now};
+use crate::verdict::{note, skip_now};
 
 /// The fid that [`Client::at`] and its like start from.
 pub const ROOT: Fid = Fid(0);
@@ -30,6 +30,8 @@ pub struct Manners {
     pub changes: bool,
     /// Google's messages.
     pub google: bool,
+    /// What only this server takes as it is meant. To others the same is said in their way.
+    pub exact: bool,
 }
 
 /// Where the tree is at a server.
@@ -178,7 +180,7 @@ impl Client {
             fid: ROOT.0,
             used: BTreeSet::new(),
             record: Arc::default(),
-            manners: Manners { changes: true, google: true },
+            manners: Manners { changes: true, google: true, exact: true },
             base: Base::Attached(String::new()),
             top: String::new(),
             user: PeerUid::NONE,
@@ -261,7 +263,7 @@ impl Client {
     /// Lets go of a fid that is to stand for something else. This server would do so by itself; 9P2000 has it that a
     /// new fid stands for nothing.
     fn make_free(&mut self, newfid: Fid, fid: Fid) {
-        if newfid != fid && self.used.remove(&newfid) && !is_exact() {
+        if newfid != fid && self.used.remove(&newfid) && !self.manners.exact {
             // Where it fails it is the next request that shows it.
             let _ = self.call(Tclunk { fid: newfid });
         }
@@ -424,7 +426,7 @@ impl Client {
         let payload = request.encode(Tag(0), &mut head);
         let answer = self.exchange(request.number(), &head[HEADER..], payload)?;
         self.record.add(request.number(), answer.errno());
-        whole(answer.success(request.number())?, &head[HEADER..])
+        self.whole(answer.success(request.number())?, &head[HEADER..])
     }
 
     /// As [`call`](Self::call), for any number and body.
@@ -432,7 +434,23 @@ impl Client {
     /// # Errors
     /// As [`call`](Self::call).
     pub fn call_raw(&mut self, number: u8, body: &[u8]) -> Result<Answer> {
-        whole(self.exchange(number, body, &[])?.success(number)?, body)
+        let answer = self.exchange(number, body, &[])?.success(number)?;
+        self.whole(answer, body)
+    }
+
+    /// An answer, unless it is that to a walk that did not come to its end. This server answers why; others may answer how
+    /// far it came, as 9P2000 has it, and newfid is what it was.
+    fn whole(&self, answer: Answer, body: &[u8]) -> Result<Answer> {
+        let &[_, _, _, _, _, _, _, _, low, high, ..] = body else { return Ok(answer) };
+        match answer.reply() {
+            Reply::Walk(walk)
+                if walk.qids.len() < usize::from(u16::from_le_bytes([low, high])) && !self.manners.exact =>
+            {
+                note("answers how far a walk came that fails behind its first name");
+                Err(Errno::ENOENT)
+            }
+            _ => Ok(answer),
+        }
     }
 
     /// Sends a body in two parts and waits for the reply, on the stream or the channel. What is about the
@@ -458,21 +476,6 @@ impl Client {
         assert_eq!(answer.tag(), tag, "the tag of {}", answer.reply().name());
         assert!(answer.frame_len() <= self.msize as usize, "a reply of {} bytes", answer.frame_len());
         Ok(answer)
-    }
-}
-
-/// An answer, unless it is that to a walk that did not come to its end. This server answers why; others may answer how
-/// far it came, as 9P2000 has it, and newfid is what it was.
-fn whole(answer: Answer, body: &[u8]) -> Result<Answer> {
-    let &[_, _, _, _, _, _, _, _, low, high, ..] = body else { return Ok(answer) };
-    match answer.reply() {
-        Reply::Walk(walk)
-            if walk.qids.len() < usize::from(u16::from_le_bytes([low, high])) && !is_exact() =>
-        {
-            note("answers how far a walk came that fails behind its first name");
-            Err(Errno::ENOENT)
-        }
-        _ => Ok(answer),
     }
 }
 

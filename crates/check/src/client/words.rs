@@ -5,12 +5,7 @@ use gofer_wire::p9::*;
 use gofer_wire::{Data, ListBuf, Str};
 
 use super::{Answer, Base, Client, ROOT};
-use crate::verdict::{is_exact, skip_now};
-
-/// Whether an errno tells of other servers that they do not have an operation.
-fn is_unable(errno: Errno) -> bool {
-    matches!(errno, Errno::EOPNOTSUPP | Errno::ENOSYS | Errno::EACCES) && !is_exact()
-}
+use crate::verdict::skip_now;
 
 /// An entry of a directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -116,6 +111,11 @@ impl Client {
         self.call(Tlcreate { fid, name: name(at), flags, mode, gid: PeerGid::NONE })
     }
 
+    /// Whether an errno tells that another server than this one does not have an operation.
+    fn is_lacking(&self, errno: Errno) -> bool {
+        matches!(errno, Errno::EOPNOTSUPP | Errno::ENOSYS | Errno::EACCES) && !self.manners.exact
+    }
+
     /// Makes a directory.
     pub fn mkdir(&mut self, dfid: Fid, at: &str) -> Result<Qid> {
         let mkdir = Tmkdir { dfid, name: name(at), mode: 0o755, gid: PeerGid::NONE };
@@ -127,7 +127,7 @@ impl Client {
         let mknod = Tmknod { dfid, name: name(at), mode, major: 0, minor: 0, gid: PeerGid::NONE };
         match self.call(mknod) {
             // Some make files in another way only.
-            Err(errno) if mode & 0o170_000 == 0o100_000 && is_unable(errno) => {
+            Err(errno) if mode & 0o170_000 == 0o100_000 && self.is_lacking(errno) => {
                 let fid = self.fid();
                 self.walk(dfid, fid, &[""; 0])?;
                 let qid =
@@ -142,7 +142,9 @@ impl Client {
     pub fn symlink(&mut self, dfid: Fid, at: &str, target: &str) -> Result<Qid> {
         let symlink = Tsymlink { dfid, name: name(at), target: text(target), gid: PeerGid::NONE };
         match self.call(symlink) {
-            Err(errno) if is_unable(errno) => skip_now(format_args!("the server makes no links: {errno}")),
+            Err(errno) if self.is_lacking(errno) => {
+                skip_now(format_args!("the server makes no links: {errno}"))
+            }
             made => Ok(made?.symlink().qid),
         }
     }
@@ -160,7 +162,7 @@ impl Client {
     /// Moves a name.
     pub fn rename(&mut self, olddirfid: Fid, old: &str, newdirfid: Fid, new: &str) -> Result<()> {
         match self.call(Trenameat { olddirfid, oldname: name(old), newdirfid, newname: name(new) }) {
-            Err(errno @ (Errno::EOPNOTSUPP | Errno::ENOSYS)) if is_unable(errno) => {
+            Err(errno @ (Errno::EOPNOTSUPP | Errno::ENOSYS)) if self.is_lacking(errno) => {
                 let fid = self.fid();
                 self.walk(olddirfid, fid, &[old])?;
                 let renamed = self.call(Trename { fid, dfid: newdirfid, name: name(new) }).map(drop);

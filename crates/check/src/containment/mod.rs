@@ -178,9 +178,15 @@ impl Outside {
 
     /// A fresh directory beside it, which is not watched.
     fn beside(&self) -> PathBuf {
-        let path = self.path.with_extension("beside");
+        let path = self.beside_path();
         fs::create_dir_all(&path).expect("a directory for temporary files");
         path
+    }
+
+    fn beside_path(&self) -> PathBuf {
+        let mut path = self.path.clone().into_os_string();
+        path.push(".beside");
+        path.into()
     }
 
     /// That nobody was here.
@@ -202,7 +208,7 @@ impl Drop for Outside {
     fn drop(&mut self) {
         // What a server did there may keep it from going.
         let _ = fs::remove_dir_all(&self.path);
-        let _ = fs::remove_dir_all(self.path.with_extension("beside"));
+        let _ = fs::remove_dir_all(self.beside_path());
     }
 }
 

@@ -164,8 +164,7 @@ macro_rules! matrix {
         }
     )* };
     (@families $($of:ident)*) => {
-        families!($($of)*: session walk open io attr entry dir xattr lock socket readonly containment malformed concurrency limits
-            durability channel);
+        families!($($of)*: session walk open io attr entry dir xattr lock socket readonly channel);
     };
 }
 matrix!(full without_namespaces);
