@@ -1,5 +1,5 @@
-//! What becomes of a process where the kernel has less than all of Landlock: `weaker full|landlock|auto ABI rw|ro`, with the newest
-//! version of its interface that is used. Says what is missing, or why it is refused, with exit code 3.
+//! What becomes of a process where the kernel has less than all of Landlock: `weaker full|landlock|auto ABI rw|ro`, with
+//! the newest version of its interface that is used. Says what is missing, or why it is refused, with exit code 3.
 
 #![expect(clippy::unwrap_used, reason = "a test reports by panicking")]
 

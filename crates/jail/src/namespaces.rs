@@ -76,6 +76,10 @@ pub(crate) fn let_go(
 
 fn unmapped(users: Users, errno: Errno) -> Error {
     let (what, fix) = match (users, errno) {
+        (Users::All, _) if namespace::has_more_than_its_own() => (
+            "all users and groups".to_owned(),
+            "allow it (CAP_SETUID, CAP_SETGID, CAP_SETFCAP), or say --sandbox auto",
+        ),
         (Users::All | Users::Own, _) => (
             "this user and group".to_owned(),
             "run as a user and group that exist in the surrounding namespace, or say --sandbox landlock",

@@ -9,7 +9,7 @@ use rustix::fs::{CWD, Mode, OFlags};
 use rustix::process::{Pid, Signal, WaitOptions};
 
 use crate::seccomp::{Call, Need, syscall};
-use crate::{call, errno, last_errno};
+use crate::{call, capability, errno, last_errno};
 
 /// The system calls of this module.
 pub const SYSCALLS: &[Call] = &[
@@ -36,7 +36,7 @@ pub enum Namespaces {
 /// Which users exist in a namespace of users, and which groups. They have the same numbers as outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Users {
-    /// All, where this process may say so, else its own alone.
+    /// All. Its own alone for who may not say that, and has no rights beyond those of its own user to lose.
     All,
     /// Its own.
     Own,
@@ -196,7 +196,10 @@ impl Child {
     pub fn map_ids(&self, users: Users) -> Result<()> {
         let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
         match users {
-            Users::All => self.map_all().or_else(|_| self.map_own(uid, gid)),
+            Users::All => match self.map_all() {
+                Err(_) if !has_more_than_its_own() => self.map_own(uid, gid),
+                mapped => mapped,
+            },
             Users::Own => self.map_own(uid, gid),
             Users::Range(first, count) => {
                 self.map_range("uid_map", "newuidmap", &with(uid, first, count))?;
@@ -291,6 +294,11 @@ impl Child {
             }
         }
     }
+}
+
+/// Whether this process has rights to files of other users, or to mount.
+pub fn has_more_than_its_own() -> bool {
+    capability::may_mount() || capability::has(capability::Capability::Chown)
 }
 
 /// A range, and one beside it where it is not in there.

@@ -103,6 +103,24 @@ fn the_report_is_text_or_json() {
     assert_eq!(bare["capabilities"]["kept"].as_array().map(Vec::len), Some(0));
 }
 
+/// A server that may give files to everybody must not come to know one user only, for then it could not.
+#[test]
+fn root_of_fewer_users_is_refused_or_does_without_the_namespace() {
+    if gofer_sys::process::user().0.0 != 0 {
+        return eprintln!("SKIP: this is about root");
+    }
+    let (_dir, tree, socket) = place();
+    let listen = format!("unix:{}", socket.display());
+    let bound = "exec setpriv --bounding-set -setfcap \"$@\"";
+    let words = ["serve", &tree, "--listen", &listen, "--print-sandbox=json", "--sandbox"];
+    let (code, said) = failure(&run_in(bound, &[&words[..], &["full"]].concat()));
+    assert!(code == 3 && said.contains("all users and groups") && said.contains("CAP_SETFCAP"), "{said}");
+    let auto = run_in(bound, &[&words[..], &["auto"]].concat());
+    let report: serde_json::Value = serde_json::from_slice(&auto.stdout).unwrap();
+    assert_eq!(report["namespaces"][0], "mnt", "{report}");
+    assert!(report["weaker_because"][0].to_string().contains("all users and groups"), "{report}");
+}
+
 /// Why an ordinary user with subordinate users cannot be acted here.
 fn no_subordinates() -> Option<&'static str> {
     if gofer_sys::process::user().0.0 != 0 {
