@@ -25,7 +25,7 @@ pub(crate) struct Change {
 impl<B: Backend> Served<B> {
     pub(crate) fn getattr(&self, nodeid: INodeNo) -> Result<FileAttr> {
         let inode = self.inodes.named(nodeid)?;
-        let attr = self.backend.getattr(&inode.node)?;
+        let attr = self.backend.getattr(&inode.node())?;
         inode.saw(&attr);
         Ok(told(INodeNo(inode.number), &attr))
     }
@@ -50,21 +50,21 @@ impl<B: Backend> Served<B> {
         };
         // A change of size by an ordinary user takes set-id bits away, which the kernel leaves to us.
         if set.size.is_some() && set.perm.is_none() && change.ordinary {
-            let perm = self.backend.getattr(&inode.node)?.perm;
+            let perm = self.backend.getattr(&inode.node())?.perm;
             set.perm = Some(perm & !set_id_bits(perm)).filter(|kept| *kept != perm);
         }
         if !set.is_empty() {
-            self.backend.setattr(&inode.node, handle.as_ref().map(|handle| &handle.file), &set)?;
+            self.backend.setattr(&inode.node(), handle.as_ref().map(|handle| &handle.file), &set)?;
         }
         self.getattr(nodeid)
     }
 
     pub(crate) fn statfs(&self, nodeid: INodeNo) -> Result<StatFs> {
-        self.backend.statfs(&self.inodes.named(nodeid)?.node)
+        self.backend.statfs(&self.inodes.named(nodeid)?.node())
     }
 
     pub(crate) fn readlink(&self, nodeid: INodeNo, into: &mut Vec<u8>) -> Result<()> {
-        self.backend.readlink(&self.inodes.named(nodeid)?.node, into)
+        self.backend.readlink(&self.inodes.named(nodeid)?.node(), into)
     }
 }
 

@@ -35,7 +35,7 @@ impl<B: Backend> Served<B> {
             return Err(Errno::ENOSYS);
         }
         let inode = self.inodes.named(nodeid)?;
-        let file = self.backend.open(&inode.node, DIRECTORY)?;
+        let file = self.backend.open(&inode.node(), DIRECTORY)?;
         Ok(self.handles.add(Handle { inode, file, writes: false, backing: None }))
     }
 
@@ -46,7 +46,7 @@ impl<B: Backend> Served<B> {
         if let Some(file) = &*listing {
             return Ok(file.clone());
         }
-        let file = Arc::new(self.backend.open(&inode.node, DIRECTORY)?);
+        let file = Arc::new(self.backend.open(&inode.node(), DIRECTORY)?);
         *listing = Some(file.clone());
         Ok(file)
     }
@@ -94,7 +94,7 @@ impl<B: Backend> Served<B> {
                 };
                 return Ok(!reply.add(INodeNo(0), entry.cookie, name, &validity, &told, generation));
             };
-            match self.backend.walk(&dir.node, child) {
+            match self.backend.walk(&dir.node(), child) {
                 Ok((node, attr)) => {
                     let (inode, told) = self.hold(dir, child, node, &attr)?;
                     let added = !reply.add(inode.nodeid, entry.cookie, name, &validity, &told, generation);

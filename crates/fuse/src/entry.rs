@@ -47,7 +47,7 @@ impl<B: Backend> Served<B> {
         }
         let listed = XattrPolicy::All.admit(DEFAULT_ACL);
         let has_list =
-            listed.is_ok_and(|list| self.backend.getxattr(&dir.node, list, &mut Vec::new()).is_ok());
+            listed.is_ok_and(|list| self.backend.getxattr(&dir.node(), list, &mut Vec::new()).is_ok());
         if has_list { mode } else { mode & !maker.umask }
     }
 
@@ -57,7 +57,7 @@ impl<B: Backend> Served<B> {
         if dir.heritage().is_some() {
             perm |= 0o2000;
         }
-        let (node, attr) = self.backend.mkdir(&dir.node, child, perm, self.owner(&dir, maker))?;
+        let (node, attr) = self.backend.mkdir(&dir.node(), child, perm, self.owner(&dir, maker))?;
         self.entry(&dir, child, node, &attr)
     }
 
@@ -76,7 +76,7 @@ impl<B: Backend> Served<B> {
             FileKind::Directory | FileKind::Symlink => return Err(Errno::EINVAL),
         };
         let (perm, owner) = (self.perm(&dir, maker), self.owner(&dir, maker));
-        let (node, attr) = self.backend.mknod(&dir.node, child, what, perm, owner)?;
+        let (node, attr) = self.backend.mknod(&dir.node(), child, what, perm, owner)?;
         self.entry(&dir, child, node, &attr)
     }
 
@@ -88,15 +88,15 @@ impl<B: Backend> Served<B> {
         maker: Maker,
     ) -> Result<FileAttr> {
         let (dir, child) = (self.inodes.named(dir)?, name(child)?);
-        let (node, attr) = self.backend.symlink(&dir.node, child, target, self.owner(&dir, maker))?;
+        let (node, attr) = self.backend.symlink(&dir.node(), child, target, self.owner(&dir, maker))?;
         self.entry(&dir, child, node, &attr)
     }
 
     pub(crate) fn link(&self, nodeid: INodeNo, dir: INodeNo, child: &OsStr) -> Result<FileAttr> {
         let (inode, dir, child) = (self.inodes.named(nodeid)?, self.inodes.named(dir)?, name(child)?);
-        self.backend.link(&inode.node, &dir.node, child)?;
+        self.backend.link(&inode.node(), &dir.node(), child)?;
         // The kernel holds it already, and is told the same inode; a walk to the new name could lead elsewhere.
-        let attr = self.backend.getattr(&inode.node)?;
+        let attr = self.backend.getattr(&inode.node())?;
         self.inodes.hold_again(&inode)?;
         inode.found(dir.nodeid, child);
         Ok(crate::attr::told(inode.nodeid, &attr))
@@ -119,7 +119,7 @@ impl<B: Backend> Served<B> {
         };
         let (old_dir, new_dir) = (self.inodes.named(old_dir)?, self.inodes.named(new_dir)?);
         let (old, new) = (name(old)?, name(new)?);
-        self.backend.rename(&old_dir.node, old, &new_dir.node, new, flags)?;
+        self.backend.rename(&old_dir.node(), old, &new_dir.node(), new, flags)?;
         self.renamed(&new_dir, new);
         if flags == RenameFlags::Exchange {
             self.renamed(&old_dir, old);
@@ -129,14 +129,14 @@ impl<B: Backend> Served<B> {
 
     /// Notes the new name of what the kernel knows, by which it can be made to forget it.
     fn renamed(&self, dir: &Inode<B>, name: Name<'_>) {
-        let number = self.backend.lookup(&dir.node, name).and_then(|attr| self.inodes.number(attr.id));
+        let number = self.backend.lookup(&dir.node(), name).and_then(|attr| self.inodes.number(attr.id));
         if let Ok(inode) = number.and_then(|number| self.inodes.named(INodeNo(number))) {
             inode.found(dir.nodeid, name);
         }
     }
 
     pub(crate) fn unlink(&self, dir: INodeNo, child: &OsStr, what: Unlink) -> Result<()> {
-        self.backend.unlink(&self.inodes.named(dir)?.node, name(child)?, what)
+        self.backend.unlink(&self.inodes.named(dir)?.node(), name(child)?, what)
     }
 }
 

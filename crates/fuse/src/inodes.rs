@@ -1,6 +1,7 @@
 //! What the kernel knows: inodes, their numbers, and how often it looked each of them up.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -18,7 +19,7 @@ pub(crate) struct Inode<B: Backend> {
     /// What programs see as `st_ino`.
     pub(crate) number: u64,
     pub(crate) kind: FileKind,
-    pub(crate) node: B::Node,
+    node: RwLock<B::Node>,
     /// A directory that it was seen in, and its name there.
     found: Mutex<Option<(INodeNo, NameBuf)>>,
     /// How its content is reached while it is open.
@@ -48,7 +49,7 @@ impl<B: Backend> Inode<B> {
             nodeid,
             number,
             kind: attr.kind,
-            node,
+            node: RwLock::new(node),
             found: Mutex::new(found),
             io: Mutex::default(),
             owners: Mutex::default(),
@@ -66,6 +67,20 @@ impl<B: Backend> Inode<B> {
             let inherits = attr.perm & 0o2000 != 0;
             let heritage = if inherits { INHERITS | u64::from(attr.gid.0) } else { 0 };
             self.heritage.store(heritage, Ordering::Relaxed);
+        }
+    }
+
+    /// The file, as a place.
+    pub(crate) fn node(&self) -> B::Node {
+        unpoisoned(self.node.read()).clone()
+    }
+
+    /// Takes another node of the file in the place of its own, unless somebody has it open.
+    fn renew(&self, node: B::Node) {
+        if !unpoisoned(self.io.lock()).is_open() {
+            let old = std::mem::replace(&mut *unpoisoned(self.node.write()), node);
+            // It may ask the backend for something: not under the lock.
+            drop(old);
         }
     }
 
@@ -135,26 +150,35 @@ impl<B: Backend> Inodes<B> {
     }
 
     /// The inode of a node that was found in a directory, with one lookup more. Where it is known already the new
-    /// node is dropped.
+    /// node is dropped; with `renew` it takes the place of the old one, which the backend may have lost.
     pub(crate) fn hold(
         &self,
         dir: INodeNo,
         name: Name<'_>,
         node: B::Node,
         attr: &Attr,
+        renew: bool,
     ) -> Result<Arc<Inode<B>>> {
         if attr.id == self.root_id {
             return Ok(self.root.clone());
         }
         let number = self.number(attr.id)?;
         let mut known = self.known_mut();
-        let held = known.entry(number).or_insert_with(|| Known {
-            inode: Arc::new(Inode::new(INodeNo(number), number, node, attr, Some((dir, name.into())))),
-            lookups: 0,
-        });
+        let (held, left) = match known.entry(number) {
+            Entry::Occupied(held) => (held.into_mut(), Some(node)),
+            Entry::Vacant(room) => {
+                let found = Some((dir, name.into()));
+                let inode = Arc::new(Inode::new(INodeNo(number), number, node, attr, found));
+                (room.insert(Known { inode, lookups: 0 }), None)
+            }
+        };
         held.lookups = held.lookups.saturating_add(1);
         let inode = held.inode.clone();
         drop(known);
+        if let Some(node) = left.filter(|_| renew) {
+            inode.renew(node);
+            inode.found(dir, name);
+        }
         inode.saw(attr);
         Ok(inode)
     }
@@ -213,9 +237,9 @@ mod tests {
         let (root, _) = fs.attach().unwrap();
         let name = Name::new(b"d").unwrap();
         let (node, attr) = fs.mkdir(&root, name, 0o2755, Owner::default()).unwrap();
-        let first = inodes.hold(INodeNo::ROOT, name, node, &attr).unwrap();
+        let first = inodes.hold(INodeNo::ROOT, name, node, &attr, false).unwrap();
         let (node, attr) = fs.walk(&root, name).unwrap();
-        let again = inodes.hold(INodeNo::ROOT, name, node, &attr).unwrap();
+        let again = inodes.hold(INodeNo::ROOT, name, node, &attr, false).unwrap();
         assert!(Arc::ptr_eq(&first, &again));
         assert_eq!(first.heritage(), Some(attr.gid));
         inodes.forget(first.nodeid, 1);
@@ -232,7 +256,7 @@ mod tests {
         let inodes = Inodes::<MemFs>::new(root, &attr).unwrap();
         let (root, attr) = fs.attach().unwrap();
         let name = Name::new(b"n").unwrap();
-        assert_eq!(inodes.hold(INodeNo::ROOT, name, root, &attr).unwrap().nodeid, INodeNo::ROOT);
+        assert_eq!(inodes.hold(INodeNo::ROOT, name, root, &attr, false).unwrap().nodeid, INodeNo::ROOT);
         inodes.forget(INodeNo::ROOT, 5);
         assert!(inodes.named(INodeNo::ROOT).is_ok());
     }

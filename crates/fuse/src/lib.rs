@@ -131,6 +131,9 @@ struct Served<B: Backend> {
     writeback: AtomicBool,
     /// The backend was found dead, and that was said.
     dead: AtomicBool,
+    /// The backend has lost a node. The kernel looks again for what it is told so about, and what is found then takes
+    /// the place of what is lost.
+    stale: AtomicBool,
 }
 
 impl<B: Backend> Served<B> {
@@ -148,6 +151,7 @@ impl<B: Backend> Served<B> {
             passthrough: AtomicBool::new(false),
             writeback: AtomicBool::new(false),
             dead: AtomicBool::new(false),
+            stale: AtomicBool::new(false),
         }))
     }
 
@@ -164,6 +168,9 @@ impl<B: Backend> Served<B> {
             tracing::error!(
                 "the server is gone: {error}; everything is answered EIO until this is unmounted"
             );
+        }
+        if error == Errno::ESTALE {
+            self.stale.store(true, Ordering::Relaxed);
         }
         let error = if gone { Errno::EIO } else { error };
         // Numbers that may be sent are all below 134.

@@ -161,7 +161,7 @@ impl<B: Backend> Served<B> {
 
     /// A file that can hold locks of both kinds, where one can be had.
     fn file_for_locks(&self, handle: &Handle<B>) -> Result<B::File> {
-        let open = |access| self.backend.open(&handle.inode.node, OpenFlags::new(access));
+        let open = |access| self.backend.open(&handle.inode.node(), OpenFlags::new(access));
         let both = open(AccessMode::ReadWrite);
         both.or_else(|_| open(if handle.writes { AccessMode::Write } else { AccessMode::Read }))
     }

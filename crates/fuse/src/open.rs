@@ -67,6 +67,10 @@ impl Io {
         None
     }
 
+    pub(crate) fn is_open(&self) -> bool {
+        !matches!(self, Self::Closed)
+    }
+
     /// One less has it open.
     pub(crate) fn leave(&mut self) {
         match self {
@@ -90,10 +94,10 @@ impl<B: Backend> Served<B> {
     pub(crate) fn open(&self, nodeid: INodeNo, flags: i32, register: Register<'_>) -> Result<Opened> {
         let inode = self.inodes.named(nodeid)?;
         let flags = self.open_flags(flags)?;
-        let file = match self.backend.open(&inode.node, flags) {
+        let file = match self.backend.open(&inode.node(), flags) {
             // The kernel alone wanted to read, to complete pages.
             Err(Errno::EACCES) if self.reads_to_write(flags) => {
-                self.backend.open(&inode.node, OpenFlags { access: AccessMode::Write, ..flags })?
+                self.backend.open(&inode.node(), OpenFlags { access: AccessMode::Write, ..flags })?
             }
             opened => opened?,
         };
@@ -114,7 +118,7 @@ impl<B: Backend> Served<B> {
         let open = OpenFlags { truncate: false, ..self.open_flags(flags)? };
         let (perm, owner) = (self.perm(&dir, maker), self.owner(&dir, maker));
         let create = CreateFlags { open, exclusive: true };
-        let made = self.backend.create(&dir.node, child, create, perm, owner);
+        let made = self.backend.create(&dir.node(), child, create, perm, owner);
         let (node, file, attr) = made.map_err(|error| match error {
             Errno::EEXIST if flags & EXCLUSIVE == 0 => Errno::ESTALE,
             other => other,

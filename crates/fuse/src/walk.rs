@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use fuser::{FileAttr, INodeNo};
 use gofer_vfs::{Attr, Backend, Errno, Name, Result};
@@ -20,7 +21,7 @@ impl<B: Backend> Served<B> {
     /// remember so.
     pub(crate) fn lookup(&self, dir: INodeNo, child: &OsStr) -> Result<Option<FileAttr>> {
         let (dir, child) = (self.inodes.named(dir)?, name(child)?);
-        match self.backend.walk(&dir.node, child) {
+        match self.backend.walk(&dir.node(), child) {
             Ok((node, attr)) => self.entry(&dir, child, node, &attr).map(Some),
             Err(Errno::ENOENT) if self.options.cache == Cache::Exclusive => Ok(None),
             Err(error) => Err(error),
@@ -45,7 +46,7 @@ impl<B: Backend> Served<B> {
         node: B::Node,
         attr: &Attr,
     ) -> Result<(Arc<Inode<B>>, FileAttr)> {
-        let inode = self.inodes.hold(dir.nodeid, name, node, attr)?;
+        let inode = self.inodes.hold(dir.nodeid, name, node, attr, self.stale.load(Ordering::Relaxed))?;
         if self.inodes.len() > self.options.known {
             // The thread that takes it is at work when there is no room.
             let _ = self.surplus.try_send(());

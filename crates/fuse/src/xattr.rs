@@ -23,7 +23,7 @@ impl<B: Backend> Served<B> {
         let inode = self.inodes.named(nodeid)?;
         let is_list = [ACL, DEFAULT_ACL].contains(&name.as_bytes());
         let policy = if is_list { XattrPolicy::All } else { self.options.xattr };
-        self.backend.getxattr(&inode.node, policy.admit(name.as_bytes())?, into)
+        self.backend.getxattr(&inode.node(), policy.admit(name.as_bytes())?, into)
     }
 
     pub(crate) fn listxattr(&self, nodeid: INodeNo, into: &mut Vec<u8>) -> Result<()> {
@@ -31,7 +31,7 @@ impl<B: Backend> Served<B> {
             return Ok(());
         }
         let inode = self.inodes.named(nodeid)?;
-        self.backend.listxattr(&inode.node, into)?;
+        self.backend.listxattr(&inode.node(), into)?;
         self.options.xattr.filter(into);
         Ok(())
     }
@@ -44,12 +44,12 @@ impl<B: Backend> Served<B> {
             _ => return Err(Errno::EINVAL),
         };
         let inode = self.inodes.named(nodeid)?;
-        self.backend.setxattr(&inode.node, self.settable(name)?, value, flags)
+        self.backend.setxattr(&inode.node(), self.settable(name)?, value, flags)
     }
 
     pub(crate) fn removexattr(&self, nodeid: INodeNo, name: &OsStr) -> Result<()> {
         let inode = self.inodes.named(nodeid)?;
-        self.backend.removexattr(&inode.node, self.settable(name)?)
+        self.backend.removexattr(&inode.node(), self.settable(name)?)
     }
 
     fn settable<'a>(&self, name: &'a OsStr) -> Result<XattrName<'a>> {

@@ -23,9 +23,12 @@ use crate::{client, log, signals};
 
 use server::Own;
 
-/// Descriptors that are enough for any tree: each file the kernel knows is one of the server's. The kernel has no more
-/// by default.
+/// Descriptors that are enough for any tree: each file the kernel knows is one of the server's, as long as it has some
+/// left. The kernel has no more by default.
 const DESCRIPTORS: u64 = 1 << 20;
+
+/// Files of a directory that the kernel may know. Of those beyond its descriptors the server knows the name.
+const KNOWN: usize = 1 << 18;
 
 /// What the process in the background says when the mount is there.
 const READY: &str = "ready";
@@ -36,7 +39,7 @@ pub(crate) fn run(mount: &Mount) -> Result<(), Failure> {
     if mount.daemon {
         return daemon(mount, ready);
     }
-    let nofile = task::raise_nofile_to(DESCRIPTORS).map_err(|errno| {
+    task::raise_nofile_to(DESCRIPTORS).map_err(|errno| {
         Failure::start(format!("cannot raise the limit of open files: {errno}; see ulimit -Hn"))
     })?;
     log::start(mount.log_level, mount.log_format);
@@ -59,8 +62,7 @@ pub(crate) fn run(mount: &Mount) -> Result<(), Failure> {
         name: export.path.display().to_string(),
         writable: export.writable,
         devices: export.devices,
-        // Each has a descriptor, as long as there are fewer than a server has for places.
-        known: usize::try_from(nofile / 3).unwrap_or(usize::MAX),
+        known: KNOWN,
     };
     let options = options(mount, source);
     let (own, client) = Own::start(&export, &real, mount, options.known)?;
