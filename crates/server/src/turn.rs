@@ -349,6 +349,7 @@ mod tests {
         let second = turn.take().unwrap();
         assert_eq!(turn.keep(first), None, "another has it");
         turn.handling(&watch);
+        assert_eq!(turn.keep(first), None, "another has it, and handles as this one does");
         assert_eq!(turn.pass_on(first), Next::Done, "it is not its own to pass on");
         assert_eq!(turn.pass_on(second), Next::Done, "there are no more threads to be had");
         assert!(turn.take().is_some(), "the first to finish takes it");

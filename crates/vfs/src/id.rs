@@ -95,5 +95,7 @@ mod tests {
         }
         assert_eq!(IdMap::Identity.uid(PeerUid(0)), Some(Uid(0)));
         assert_eq!(IdMap::Squash(Uid(7), Gid(8)).gid(PeerGid(0)), Some(Gid(8)));
+        let owner = IdMap::Identity.owner(PeerUid(1), PeerGid(2));
+        assert_eq!(owner, Owner { uid: Some(Uid(1)), gid: Some(Gid(2)) });
     }
 }

@@ -135,7 +135,7 @@ fn each_of_two_gets_its_reply() {
 
 /// States: one reads and one sleeps, or neither does yet; the stream ends.
 ///
-/// Fails (deadlock) where the end wakes nobody.
+/// Fails (deadlock) where neither the end nor who leaves wakes another.
 #[test]
 fn the_end_is_for_all_who_wait() {
     model(3, || {

@@ -4,34 +4,46 @@
 //! A wait in the model has no end of its own, and the watch does only what a test has it do: a lost wake is a deadlock,
 //! which is reported. Each model says what makes it fail when it is taken away from the source.
 
-use loom::sync::atomic::{AtomicBool as Flag, AtomicUsize as Count};
+use loom::sync::atomic::AtomicBool as Flag;
 use loom::thread;
 
 use super::*;
 
-/// A connection with requests to come, each of which may take long.
+/// A connection with requests to come, of which the last but one is not done before the last is received.
 struct Line {
     turn: Turn,
     watch: Watch,
     /// Somebody receives.
     receiving: Flag,
     /// Requests to come.
-    left: Count,
+    left: Mutex<usize>,
+    received: Condvar,
 }
 
 impl Line {
     fn new(requests: usize) -> Arc<Self> {
         let watch = Watch(Arc::new(Rounds::new()));
-        Arc::new(Self { turn: Turn::new(2), watch, receiving: Flag::new(false), left: Count::new(requests) })
+        let (left, received) = (Mutex::new(requests), Condvar::new());
+        Arc::new(Self { turn: Turn::new(2), watch, receiving: Flag::new(false), left, received })
     }
 
-    /// Whether there was a request.
-    fn receive(&self) -> bool {
+    /// How many are left after the next; `None` when there is none.
+    fn receive(&self) -> Option<usize> {
         assert!(!self.receiving.swap(true, Ordering::Relaxed), "two receive at once");
-        let left = self.left.load(Ordering::Relaxed);
-        self.left.store(left.saturating_sub(1), Ordering::Relaxed);
+        let mut left = self.left.lock().unwrap();
+        let behind = left.checked_sub(1);
+        *left = behind.unwrap_or(0);
+        drop(left);
+        self.received.notify_all();
         self.receiving.store(false, Ordering::Relaxed);
-        left > 0
+        behind
+    }
+
+    fn handle(&self, behind: usize) {
+        let mut left = self.left.lock().unwrap();
+        while behind == 1 && *left > 0 {
+            left = self.received.wait(left).unwrap();
+        }
     }
 
     /// What a connection's threads do. The threads that were started for it.
@@ -39,15 +51,16 @@ impl Line {
         let mut started = Vec::new();
         while let Some(mut ticket) = self.turn.take() {
             loop {
-                if !self.receive() {
+                let Some(behind) = self.receive() else {
                     self.turn.end();
                     return started;
-                }
+                };
                 self.turn.handling(&self.watch);
                 if self.turn.pass_on(ticket) == Next::Start {
                     let line = Arc::clone(self);
                     started.push(thread::spawn(move || line.work_and_join()));
                 }
+                self.handle(behind);
                 match self.turn.keep(ticket) {
                     Some(again) => ticket = again,
                     None => break,
@@ -67,16 +80,16 @@ impl Line {
 /// States: receiving, handling and passed on, waiting for the turn, over. One receives at a time, somebody does until
 /// there is nothing more, and all leave.
 ///
-/// Fails without the wake in `vacate` (deadlock), without that in `end` (deadlock), and where `keep` does not look
-/// at the number: who comes back to a turn that another has by now receives beside it.
+/// Fails (deadlock) without the wake in `vacate`, and without that in `end`. That who comes back looks at the number of
+/// the turn is what `a_handler_keeps_its_turn_until_it_is_passed_on` is for.
 #[test]
 fn one_at_a_time_receives_until_all_is_received() {
     let mut model = loom::model::Builder::new();
     model.preemption_bound = Some(3);
     model.check(|| {
-        let line = Line::new(2);
+        let line = Line::new(3);
         line.work_and_join();
-        assert_eq!(line.left.load(Ordering::Relaxed), 0);
+        assert_eq!(*line.left.lock().unwrap(), 0);
         assert_eq!(line.turn.lock().threads, 0);
     });
 }
