@@ -232,7 +232,7 @@ pub(super) fn what_was_moved_out_is_no_way_out(site: &Site) -> Checked {
             demand_eq!(c.walk(*dir, Fid(902), &["beside"]), Err(Errno::ENOENT));
             match c.walk(*dir, Fid(902), &[".."]) {
                 Ok(qids) if !is_exact() => {
-                    assert!(qids.iter().all(|qid| qid.path != above), "it leads out: {qids:?}")
+                    assert!(qids.iter().all(|qid| qid.path != above), "it leads out: {qids:?}");
                 }
                 walked => demand_eq!(walked, Err(Errno::EINVAL)),
             }

@@ -41,7 +41,7 @@ fn are_refused(site: &Site, names: &[(&[u8], Errno)]) -> Checked {
                     Ok(()) if is_attach && !is_exact() => note(format_args!("attaches \"dir/{shown}\"")),
                     Err(found) => demand_eq!(Err::<(), _>(found), Err::<(), _>(*errno)),
                     Ok(()) if is_dots && leads_up => {
-                        note(format_args!("{} serves \"{shown}\"", request.what))
+                        note(format_args!("{} serves \"{shown}\"", request.what));
                     }
                     Ok(()) => wrong.push(format!("{} of \"{shown}\"", request.what)),
                 }
