@@ -39,6 +39,7 @@ macro_rules! matrix {
             }
             // What holds for all operations is a matter of server and backend more than of the transport.
             mod whole {
+                use super::*;
                 mod base {
                     matrix!(@whole $ground Pair Base);
                 }
