@@ -103,12 +103,12 @@ fn command(export: &Export, real: &Path, mount: &Mount, known: usize) -> io::Res
     command.args(["--xattr", "all"]);
     command.args(["--max-fids", &known.saturating_add(MORE_FIDS).to_string()]);
     command.args(["--max-channels", &mount.channels.to_string()]);
-    command.args(["--sandbox", &name(mount.sandbox)]);
+    command.args(["--sandbox", &name(&mount.sandbox)]);
     if mount.sandbox == Sandbox::None {
         // The only client is this program, which has said so.
         command.arg("--i-trust-the-clients");
     }
-    command.args(["--log-level", &name(level), "--log-format", &name(mount.log_format)]);
+    command.args(["--log-level", &name(&level), "--log-format", &name(&mount.log_format)]);
     // What the surroundings say of servers is not meant for this one.
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"GOFER_")) {
         command.env_remove(name);
@@ -119,6 +119,6 @@ fn command(export: &Export, real: &Path, mount: &Mount, known: usize) -> io::Res
 }
 
 /// A value of an option as it is typed.
-fn name(value: impl ValueEnum) -> String {
+fn name(value: &impl ValueEnum) -> String {
     value.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
 }
