@@ -42,7 +42,7 @@ fn hold(site: &Site) -> Result<Client> {
     c.attach(ROOT, "")?;
     let fid = c.create_at("large")?;
     let mut held = 0;
-    let room = c.msize() - 23;
+    let room = c.msize() - 24;
     while held < room {
         held += c.write(fid, held.into(), &vec![1; (room - held) as usize])?;
     }
