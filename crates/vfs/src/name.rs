@@ -100,7 +100,11 @@ mod tests {
         for good in [&b"a"[..], b"...", b".a", b"..a", b" ", b"\n", b"\xff\xfe", b"a\\b", &[b'x'; 255]] {
             assert_eq!(Name::new(good).unwrap().as_bytes(), good);
         }
-        assert_eq!(format!("{:?}", Name::new(b"a\n\xff").unwrap()), r#""a\n\xff""#, "no line of its own in a log");
+        assert_eq!(
+            format!("{:?}", Name::new(b"a\n\xff").unwrap()),
+            r#""a\n\xff""#,
+            "no line of its own in a log"
+        );
     }
 
     #[test]
