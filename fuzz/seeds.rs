@@ -45,7 +45,10 @@ fn main() -> io::Result<()> {
         }
     }
     for (number, path) in WAYS_OUT.into_iter().enumerate() {
-        fs::write(to.join("host").join(format!("out-{number}")), [&[How::OPEN.0], &leave(path)[..]].concat())?;
+        fs::write(
+            to.join("host").join(format!("out-{number}")),
+            [&[How::OPEN.0], &leave(path)[..]].concat(),
+        )?;
     }
     // The client's server is honest where it has no lies.
     for operation in 0..40u8 {
@@ -92,7 +95,8 @@ fn leave(path: &[&str]) -> Vec<u8> {
         Tmkdir { dfid: Fid(2), name: name(b"new"), mode: 0o755, gid }.into(),
         Tsymlink { dfid: Fid(2), name: name(b"new"), target: text(b"target"), gid }.into(),
         Tunlinkat { dfid: Fid(2), name: name(b"link"), flags: 0 }.into(),
-        Trenameat { olddirfid: Fid(2), oldname: name(b"sub"), newdirfid: Fid(0), newname: name(b"new") }.into(),
+        Trenameat { olddirfid: Fid(2), oldname: name(b"sub"), newdirfid: Fid(0), newname: name(b"new") }
+            .into(),
         Tlcreate { fid: Fid(2), name: name(b"new"), flags: OpenBits::RDWR, mode: 0o644, gid }.into(),
     ];
     let (mut stream, mut head) = (Vec::new(), Vec::new());
