@@ -56,8 +56,14 @@ fn touch(c: &mut Client, arena: &Arena<'_>, at: &str, refused: Errno) {
         let _ = c.call(Tgetxattr { fid, name: text("user.a"), size: 0 });
         let _ = c.call(Tsetxattr { fid, name: text("user.a"), value: text("x"), flags: 0 });
         let _ = c.call(Tlistxattr { fid, size: 0 });
-        c.link(fid, ROOT, "other-name").expect("another name");
-        c.unlink(ROOT, "other-name").expect("a name");
+        match c.link(fid, ROOT, "other-name") {
+            // Landlock lets nobody give a device a name who may not make one.
+            Err(Errno::EACCES) if !arena.site.is_here() => {}
+            linked => {
+                linked.expect("another name");
+                c.unlink(ROOT, "other-name").expect("a name");
+            }
+        }
     }
     for flags in FLAGS {
         let dir = c.at("").expect("the root");
