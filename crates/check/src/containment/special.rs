@@ -57,7 +57,7 @@ fn touch(c: &mut Client, arena: &Arena<'_>, at: &str, refused: Errno) {
         let _ = c.call(Tsetxattr { fid, name: text("user.a"), value: text("x"), flags: 0 });
         let _ = c.call(Tlistxattr { fid, size: 0 });
         match c.link(fid, ROOT, "other-name") {
-            // A server that may make no such files may give them no names.
+            // Landlock lets nobody give a device a name who may not make one.
             Err(Errno::EACCES) if !arena.site.is_here() => {}
             linked => {
                 linked.expect("another name");
