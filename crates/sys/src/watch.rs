@@ -28,14 +28,16 @@ pub struct Event {
 }
 
 impl Watch {
-    /// Begins to watch: for everything that happens.
+    /// Begins to watch: for everything that happens but closing, which may be of what was opened before, by a process
+    /// that was forked meanwhile.
     ///
     /// # Errors
     /// Those of `inotify_add_watch(2)`; `EMFILE` and `ENOSPC` are limits of the user's.
     pub fn new(dirs: &[&Path]) -> Result<Self> {
         let watch = call(|| inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC))?;
+        let what = WatchFlags::ALL_EVENTS.difference(WatchFlags::CLOSE);
         for dir in dirs {
-            call(|| inotify::add_watch(&watch, *dir, WatchFlags::ALL_EVENTS))?;
+            call(|| inotify::add_watch(&watch, *dir, what))?;
         }
         Ok(Self(watch))
     }
