@@ -181,7 +181,10 @@ fn descriptors_that_are_not_taken_fail_no_open(site: &Site) -> Checked {
 fn a_channel_ends_with_its_connection(site: &Site) -> Checked {
     let mut c = streaming(site);
     let [mut idle, mut used] = [0, 1].map(|id| {
-        let offer = c.channel(id).expect("a channel");
+        let offer = match c.channel(id) {
+            Err(Errno::ENOSYS) => skip_now("needs a server with two channels"),
+            offer => offer.expect("a channel"),
+        };
         Caller::new(offer, Waiting::default()).expect("a window")
     });
     demand_eq!(ask(&mut used, Tclunk { fid: Fid(5) }), error(Errno::EBADF));

@@ -194,6 +194,9 @@ fn a_storm_of_renames_loses_nothing(site: &Site) -> Checked {
                 // What is there at that moment is chance.
                 moved += usize::from(c.rename(from, "file", to, &format!("moved {n} {round}")).is_ok());
                 moved += usize::from(c.rename(to, &format!("moved {n} {round}"), from, "file").is_ok());
+                for fid in [from, to] {
+                    c.clunk(fid).expect("a fid");
+                }
             }
         }
         moved
