@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Child, Command};
 
 use gofer_server::Policy;
 use gofer_vfs::{Errno, FileKind, PeerGid, PeerUid, Result};
@@ -264,13 +264,22 @@ fn the_hosts_refusals_are_passed_on(site: &Site) -> Checked {
     let copied = Command::new("cp").arg("/bin/sleep").arg(&program).status().expect("cp");
     assert!(copied.success());
     let fid = c.at("program")?;
-    let mut running = Command::new(&program).arg("1000").spawn().expect("a program");
-    let refused = c.open(fid, OpenBits::WRONLY).err();
-    running.kill().expect("a signal");
-    running.wait().expect("an end");
-    demand_eq!(refused, Some(Errno::ETXTBSY));
+    let running = Running(Command::new(&program).arg("1000").spawn().expect("a program"));
+    demand_eq!(c.open(fid, OpenBits::WRONLY).err(), Some(Errno::ETXTBSY));
+    drop(running);
     c.open(fid, OpenBits::WRONLY)?;
     Ok(())
+}
+
+/// A program that ends with the case, however that ends.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended by itself, and is waited for in any case.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 /// Checks a descriptor that came with an open file: what for it is good, and that nobody shares it.
