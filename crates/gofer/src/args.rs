@@ -96,8 +96,8 @@ directory of our own is made in what is attached, and removed at the end: the us
 
 What is printed:
 Everybody takes turns in short slices. 'direct' makes the system calls of an operation without a server. 'null' \
-exchanges messages of the same sizes with a thread that does nothing for them: no server can be faster over a \
-unix socket. With one in flight, 'shm' behind a name is that server through a shared-memory channel of a Google \
+exchanges messages of the same sizes with a thread that does nothing for them, 'null shm' through shared memory. On \
+one core no server can be faster; on several it can, where the kernel wakes its peer on a nearer one. With one in flight, 'shm' behind a name is that server through a shared-memory channel of a Google \
 session, where it has such. The last column divides the first server's rate by that of the row, slice by slice, and is the \
 median of that with the least and the most.";
 
