@@ -12,9 +12,9 @@ use gofer_vfs::{Errno, Name, PeerGid, PeerUid};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DecodeError {
     /// No operation has this number.
-    Unknown(u8),
+    Unknown(u16),
     /// The number of a reply where a request is expected, or the reverse.
-    IsReply(u8),
+    IsReply(u16),
     /// A field reaches past the end, or data is not as long as it says.
     Truncated,
     /// A file name is none ([`Name::new`]).
@@ -85,6 +85,16 @@ impl<'a> Reader<'a> {
         self.array().map(u64::from_le_bytes)
     }
 
+    /// The next four bytes as a number with a sign.
+    pub fn i32(&mut self) -> Result<i32, DecodeError> {
+        self.array().map(i32::from_le_bytes)
+    }
+
+    /// The next eight bytes as a number with a sign.
+    pub fn i64(&mut self) -> Result<i64, DecodeError> {
+        self.array().map(i64::from_le_bytes)
+    }
+
     /// All that is left.
     pub fn rest(&mut self) -> &'a [u8] {
         std::mem::take(&mut self.0)
@@ -136,7 +146,7 @@ macro_rules! integers {
     )* };
 }
 
-integers! { u8 u16 u32 u64 }
+integers! { u8 u16 u32 u64 i32 i64 }
 
 /// [`Wire`] for types around one public field.
 macro_rules! wire_as_field {
@@ -267,6 +277,16 @@ impl<'a, T: Wire<'a>> List<'a, T> {
     /// Whether there are none.
     pub const fn is_empty(&self) -> bool {
         self.len == 0
+    }
+
+    /// Appends the length field alone.
+    pub(crate) fn encode_len(&self, into: &mut Vec<u8>) {
+        self.len.encode(into);
+    }
+
+    /// The elements as they are encoded.
+    pub(crate) const fn elements(&self) -> &'a [u8] {
+        self.elements
     }
 
     /// The elements in order.

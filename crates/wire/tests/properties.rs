@@ -451,11 +451,13 @@ fn other_numbers_are_unknown_or_of_the_other_direction() {
     for number in 0..=255u8 {
         let asks = TABLE.iter().any(|row| row.0 == number);
         let answers = number == 7 || TABLE.iter().any(|row| row.0 + 1 == number);
-        let expected = if answers { DecodeError::IsReply(number) } else { DecodeError::Unknown(number) };
+        let expected =
+            if answers { DecodeError::IsReply(number.into()) } else { DecodeError::Unknown(number.into()) };
         if !asks {
             assert_eq!(Request::decode(number, &[0; 200]), Err(expected));
         }
-        let expected = if asks { DecodeError::IsReply(number) } else { DecodeError::Unknown(number) };
+        let expected =
+            if asks { DecodeError::IsReply(number.into()) } else { DecodeError::Unknown(number.into()) };
         if !answers {
             assert_eq!(Reply::decode(number, &[0; 200]), Err(expected));
         }

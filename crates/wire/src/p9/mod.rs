@@ -282,9 +282,9 @@ macro_rules! messages {
             pub fn decode(number: u8, body: &'a [u8]) -> Result<Self, DecodeError> {
                 match number {
                     $($number => Wire::decode(&mut Reader::new(body)).map(Self::$variant),)*
-                    Rlerror::NUMBER => Err(DecodeError::IsReply(number)),
-                    _ if is_operation(number.wrapping_sub(1)) => Err(DecodeError::IsReply(number)),
-                    _ => Err(DecodeError::Unknown(number)),
+                    Rlerror::NUMBER => Err(DecodeError::IsReply(number.into())),
+                    _ if is_operation(number.wrapping_sub(1)) => Err(DecodeError::IsReply(number.into())),
+                    _ => Err(DecodeError::Unknown(number.into())),
                 }
             }
 
@@ -322,8 +322,8 @@ macro_rules! messages {
                 }
                 match number.wrapping_sub(1) {
                     $($number => Wire::decode(&mut Reader::new(body)).map(Self::$variant),)*
-                    _ if is_operation(number) => Err(DecodeError::IsReply(number)),
-                    _ => Err(DecodeError::Unknown(number)),
+                    _ if is_operation(number) => Err(DecodeError::IsReply(number.into())),
+                    _ => Err(DecodeError::Unknown(number.into())),
                 }
             }
 
