@@ -2,8 +2,8 @@
 
 use std::os::fd::OwnedFd;
 
-use gofer_server::p9::{Buffers, Outcome, Session};
-use gofer_server::{Export, HostSockets, Limits, Policy};
+use gofer_server::p9::Session;
+use gofer_server::{Buffers, Descriptors, Export, HostSockets, Limits, Outcome, Policy};
 use gofer_transport::flipcall::Channel;
 use gofer_vfs::{Access, Backend, ReadOnly, XattrPolicy};
 use gofer_wire::p9::{Dirents, HEADER, Header, MESSAGE_MAX, Reply, Request, Rlerror};
@@ -77,7 +77,12 @@ impl<B: Backend> Conversation<B> {
     /// Asks. `None` when the connection is over.
     pub fn ask(&mut self, frame: &[u8]) -> Option<Answer> {
         let answer = match self.session.handle(frame, &mut self.buffers, || {}) {
-            Outcome::Reply { head, payload, descriptor, channel } => {
+            Outcome::Reply { head, payload, descriptors, channel } => {
+                let descriptor = match descriptors {
+                    Descriptors::None => None,
+                    Descriptors::One(descriptor) => Some(descriptor),
+                    Descriptors::Two(_) => panic!("more than a reply has"),
+                };
                 Answer { frame: [head, payload].concat(), descriptor, channel }
             }
             Outcome::Later => panic!("nothing is in flight that could be waited for"),

@@ -206,7 +206,7 @@ impl Stream for Liar {
         self.recv_with_descriptor(into, limit).map(|(received, _)| received)
     }
 
-    fn send(&self, head: &[u8], payload: &[u8], _: Option<BorrowedFd<'_>>) -> Result<(), Errno> {
+    fn send(&self, head: &[u8], payload: &[u8], _: &[BorrowedFd<'_>]) -> Result<(), Errno> {
         let mut server = self.server();
         if server.is_over {
             return Err(Errno::EPIPE);

@@ -111,7 +111,7 @@ fn serve<S: Stream>(stream: S, script: impl Fn(Tag, &Request<'_>) -> Option<Fram
                 if answer.is_empty() {
                     return stream.close();
                 }
-                if stream.send(&answer, &[], None).is_err() {
+                if stream.send(&answer, &[], &[]).is_err() {
                     return;
                 }
             }
@@ -359,7 +359,7 @@ fn a_server_that_takes_nothing_is_given_up() {
             let header = Header::decode(buffer.first_chunk().unwrap());
             let request = Request::decode(header.number, &buffer[HEADER..]).unwrap();
             for answer in honest(header.tag, &request) {
-                theirs.send(&answer, &[], None).unwrap();
+                theirs.send(&answer, &[], &[]).unwrap();
             }
         }
         let _ = stop.recv();
@@ -413,10 +413,10 @@ fn donated(descriptor: impl Into<OwnedFd>) -> Result<Vec<u8>, Errno> {
         while matches!(theirs.recv(&mut buffer, 1 << 16), Ok(1..)) {
             let header = Header::decode(buffer.first_chunk().unwrap());
             let request = Request::decode(header.number, &buffer[HEADER..]).unwrap();
-            let gift = matches!(request, Request::Lopen(_)).then(|| descriptor.as_fd());
+            let gift = matches!(request, Request::Lopen(_)).then(|| [descriptor.as_fd()]);
             for answer in honest(header.tag, &request) {
                 // The client hangs up when it is done.
-                let _ = theirs.send(&answer, &[], gift);
+                let _ = theirs.send(&answer, &[], gift.as_ref().map_or(&[], |gift| gift));
             }
             buffer.clear();
         }
@@ -455,7 +455,7 @@ fn with_channel(script: impl Fn(&Request<'_>) -> Option<Told> + Send + 'static) 
         Request::Channel(Tchannel { id: 0, control }) => {
             let place = Rchannel { offset: offer.offset, length: offer.length };
             let descriptor = if *control == 0 { &offer.file } else { &offer.side };
-            sender.send(&frame(tag, place), &[], Some(descriptor.as_fd())).unwrap();
+            sender.send(&frame(tag, place), &[], &[descriptor.as_fd()]).unwrap();
             Some(vec![])
         }
         // It is there to see whether the channel is used.
@@ -554,7 +554,7 @@ fn memory_that_could_be_taken_away_is_no_channel() {
     serve(theirs, move |tag, request| match request {
         Request::Channel(_) => {
             let place = Rchannel { offset: 0, length: 1 << 20 };
-            sender.send(&frame(tag, place), &[], Some(file.as_fd())).unwrap();
+            sender.send(&frame(tag, place), &[], &[file.as_fd()]).unwrap();
             Some(vec![])
         }
         _ => None,
@@ -603,7 +603,7 @@ fn the_end_of_a_server_is_the_end_of_all_waiting() {
                 } else {
                     honest(header.tag, &request)
                         .iter()
-                        .for_each(|answer| stream.send(answer, &[], None).unwrap());
+                        .for_each(|answer| stream.send(answer, &[], &[]).unwrap());
                 }
                 rest = &rest[size..];
             }

@@ -8,8 +8,8 @@
 use std::hint::black_box;
 
 use gofer_localfs::LocalFs;
-use gofer_server::p9::{Buffers, Outcome, Session};
-use gofer_server::{Export, HostSockets, Limits, Policy};
+use gofer_server::p9::Session;
+use gofer_server::{Buffers, Export, HostSockets, Limits, Outcome, Policy};
 use gofer_vfs::{Backend, MemFs, Name, PeerGid, PeerUid};
 use gofer_wire::p9::*;
 use gofer_wire::{Data, List, ListBuf, Str};

@@ -1,6 +1,5 @@
 //! One connection: the gate that every request passes, and the threads that take turns at it.
 
-use std::os::fd::AsFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
@@ -8,9 +7,9 @@ use std::time::Duration;
 use gofer_transport::flipcall::{self, Channel, Payload};
 use gofer_transport::frames::End;
 use gofer_transport::{Frames, Stream};
-use gofer_vfs::{Backend, Errno};
+use gofer_vfs::Errno;
 
-use crate::p9::{Buffers, CAPACITY, Outcome, Session, refuse_datagram, rflush, tag_of};
+use crate::protocol::{Buffers, Descriptors, Outcome, Protocol};
 use crate::replies::Replies;
 use crate::turn::{self, Ticket, Turn, Watch, Watched};
 use crate::{Leaving, spawn};
@@ -22,10 +21,10 @@ const QUIET: Duration = Duration::from_secs(1);
 const KEEP: usize = 64 * 1024;
 
 /// A connection. Its threads hold it; with the last one it is gone.
-pub(crate) struct Connection<B: Backend, S: Stream> {
+pub(crate) struct Connection<P: Protocol, S: Stream> {
     id: u64,
     stream: Arc<S>,
-    session: Session<B>,
+    session: P,
     turn: Arc<Turn>,
     /// Locked by whoever has the turn.
     receiving: Mutex<Receiving>,
@@ -33,7 +32,7 @@ pub(crate) struct Connection<B: Backend, S: Stream> {
     sending: Mutex<Replies>,
     watch: Arc<Watch>,
     /// Dropped last: the server counts the connection until then.
-    _leaving: Leaving<B>,
+    _leaving: Leaving<P::Backend>,
 }
 
 /// What comes after a request.
@@ -59,14 +58,14 @@ struct Receiving {
     listens: bool,
 }
 
-impl<B: Backend, S: Stream> Connection<B, S> {
+impl<P: Protocol, S: Stream> Connection<P, S> {
     pub(crate) fn new(
         id: u64,
         stream: Arc<S>,
-        session: Session<B>,
+        session: P,
         threads: usize,
         watch: Arc<Watch>,
-        leaving: Leaving<B>,
+        leaving: Leaving<P::Backend>,
     ) -> Self {
         Self {
             id,
@@ -99,7 +98,7 @@ impl<B: Backend, S: Stream> Connection<B, S> {
     fn work_channel(&self, mut channel: Channel) {
         let mut memory = Memory::default();
         let end = loop {
-            let mut request = match channel.recv(CAPACITY) {
+            let mut request = match channel.recv(P::CAPACITY) {
                 Ok(request) => request,
                 Err(end) => break end,
             };
@@ -118,7 +117,7 @@ impl<B: Backend, S: Stream> Connection<B, S> {
                 Err(_) => {
                     tracing::error!(connection = self.id, "a request ended in a panic; please report it");
                     let mut head = Vec::new();
-                    refuse_datagram(Errno::EREMOTEIO, &mut head);
+                    P::refuse_datagram(Errno::EREMOTEIO, &mut head);
                     request.reply(&mut head, Payload::Bytes(&[]))
                 }
             };
@@ -186,14 +185,14 @@ impl<B: Backend, S: Stream> Connection<B, S> {
             *listens = true;
         }
         loop {
-            match frames.next(&*self.stream, &&self.session, &mut memory.frame) {
+            match frames.next(&*self.stream, &self.session, &mut memory.frame) {
                 Err(End::Quiet) => {
                     frames.shrink_to(KEEP);
                     memory.shrink();
                     self.stream.tell_quiet(None);
                     *listens = false;
                 }
-                other => return other.map(|()| frames.has_next(&&self.session)),
+                other => return other.map(|()| frames.has_next(&self.session)),
             }
         }
     }
@@ -217,10 +216,7 @@ impl<B: Backend, S: Stream> Connection<B, S> {
             Ok(outcome) => outcome,
             Err(_) => {
                 tracing::error!(connection = self.id, "a request ended in a panic; please report it");
-                match tag_of(frame) {
-                    Some(tag) => Session::<B>::refuse(tag, Errno::EREMOTEIO, &mut memory.buffers),
-                    None => Outcome::Violation("a frame shorter than its header"),
-                }
+                P::refuse(frame, Errno::EREMOTEIO, &mut memory.buffers)
             }
         };
         let more = more && self.turn.is_held(ticket);
@@ -233,21 +229,15 @@ impl<B: Backend, S: Stream> Connection<B, S> {
                 self.stream.close();
                 return Next::End;
             }
-            Outcome::Reply { head, payload, descriptor, channel } => {
+            Outcome::Reply { head, payload, descriptors, channel } => {
                 if let Some(Err(errno)) = channel.map(|channel| self.start_channel(*channel)) {
                     tracing::debug!(connection = self.id, %errno, "no thread for a channel");
                 }
                 self.send(|replies, stream| {
-                    let flushes = self.session.retire(frame);
-                    let descriptor = descriptor.as_ref().map(AsFd::as_fd);
-                    replies.send(stream, (head, payload), descriptor, more || !flushes.is_empty())?;
-                    for tag in &flushes {
-                        replies.send(
-                            stream,
-                            (&rflush(*tag), &[]),
-                            None,
-                            more || Some(tag) != flushes.last(),
-                        )?;
+                    let behind = self.session.retire(frame);
+                    replies.send(stream, (head, payload), &descriptors, more || !behind.is_empty())?;
+                    for (frame, left) in behind.iter().zip((0..behind.len()).rev()) {
+                        replies.send(stream, (frame, &[]), &Descriptors::None, more || left > 0)?;
                     }
                     Ok(())
                 });
@@ -283,7 +273,7 @@ impl<B: Backend, S: Stream> Connection<B, S> {
     }
 }
 
-impl<B: Backend, S: Stream> Watched for Connection<B, S> {
+impl<P: Protocol, S: Stream> Watched for Connection<P, S> {
     fn start_thread(self: Arc<Self>) {
         let connection = Arc::clone(&self);
         if let Err(errno) = spawn("serve", move || connection.work()) {
@@ -293,7 +283,7 @@ impl<B: Backend, S: Stream> Watched for Connection<B, S> {
     }
 }
 
-impl<B: Backend, S: Stream> Drop for Connection<B, S> {
+impl<P: Protocol, S: Stream> Drop for Connection<P, S> {
     fn drop(&mut self) {
         self.watch.remove(&self.turn);
     }

@@ -16,6 +16,7 @@ mod connection;
 mod export;
 #[expect(clippy::needless_pass_by_value, reason = "the table of operations calls every handler alike")]
 pub mod p9;
+mod protocol;
 mod quota;
 mod replies;
 mod sync;
@@ -34,6 +35,7 @@ use gofer_vfs::{Backend, Errno};
 use connection::Connection;
 use export::Exports;
 pub use export::{Export, HostSockets, Policy};
+pub use protocol::{Buffers, Descriptors, Outcome};
 use turn::Watch;
 
 /// How much each client may hold, and how many clients there may be.

@@ -1,9 +1,9 @@
 //! [`Replies`]: the sending side of a connection.
 
-use std::os::fd::BorrowedFd;
-
 use gofer_transport::Stream;
 use gofer_vfs::Errno;
+
+use crate::protocol::Descriptors;
 
 /// How many bytes of replies wait for others.
 const TOGETHER: usize = 16 * 1024;
@@ -24,21 +24,21 @@ impl Replies {
         &mut self,
         stream: &impl Stream,
         (head, payload): (&[u8], &[u8]),
-        descriptor: Option<BorrowedFd<'_>>,
+        descriptors: &Descriptors,
         more: bool,
     ) -> Result<(), Errno> {
-        if descriptor.is_some() {
-            // It travels with the first byte of its own reply.
+        if !matches!(descriptors, Descriptors::None) {
+            // They travel with the first byte of their own reply.
             self.flush(stream)?;
-            return match stream.send(head, payload, descriptor) {
+            return match descriptors.with(|descriptors| stream.send(head, payload, descriptors)) {
                 // Clients that do not take their descriptors have used up what the system lets be under way: the
                 // reply is as good without, or its client sees that there is none. Nothing was sent yet.
-                Err(Errno::ETOOMANYREFS) => stream.send(head, payload, None),
+                Err(Errno::ETOOMANYREFS) => stream.send(head, payload, &[]),
                 sent => sent,
             };
         }
         if self.waiting.is_empty() && !more {
-            return stream.send(head, payload, None);
+            return stream.send(head, payload, &[]);
         }
         self.waiting.extend_from_slice(head);
         if self.waiting.len() + payload.len() > TOGETHER {
@@ -57,7 +57,7 @@ impl Replies {
     }
 
     fn flush_with(&mut self, stream: &impl Stream, payload: &[u8]) -> Result<(), Errno> {
-        let sent = stream.send(&self.waiting, payload, None);
+        let sent = stream.send(&self.waiting, payload, &[]);
         self.waiting.clear();
         sent
     }
@@ -79,18 +79,18 @@ mod tests {
     fn replies_leave_together_and_in_order() {
         let (ours, theirs) = memory::pair();
         let mut replies = Replies::default();
-        replies.send(&ours, (b"1", b""), None, false).unwrap();
+        replies.send(&ours, (b"1", b""), &Descriptors::None, false).unwrap();
         assert_eq!(received(&theirs), b"1", "alone");
-        replies.send(&ours, (b"2", b"a"), None, true).unwrap();
-        replies.send(&ours, (b"3", b""), None, true).unwrap();
-        replies.send(&ours, (b"4", b"b"), None, false).unwrap();
+        replies.send(&ours, (b"2", b"a"), &Descriptors::None, true).unwrap();
+        replies.send(&ours, (b"3", b""), &Descriptors::None, true).unwrap();
+        replies.send(&ours, (b"4", b"b"), &Descriptors::None, false).unwrap();
         assert_eq!(received(&theirs), b"2a34b");
-        replies.send(&ours, (b"5", b""), None, true).unwrap();
+        replies.send(&ours, (b"5", b""), &Descriptors::None, true).unwrap();
         replies.flush(&ours).unwrap();
         assert_eq!(received(&theirs), b"5");
         replies.flush(&ours).unwrap();
-        replies.send(&ours, (b"6", b""), None, true).unwrap();
-        replies.send(&ours, (b"7", &[b'c'; TOGETHER]), None, true).unwrap();
+        replies.send(&ours, (b"6", b""), &Descriptors::None, true).unwrap();
+        replies.send(&ours, (b"7", &[b'c'; TOGETHER]), &Descriptors::None, true).unwrap();
         assert_eq!(received(&theirs), [b"67", &[b'c'; TOGETHER][..]].concat(), "enough is there");
     }
 }

@@ -336,7 +336,7 @@ pub fn pair() -> Result<(OwnedFd, OwnedFd)> {
 /// # Errors
 /// `EPIPE` when the other process is gone.
 pub fn say(to: BorrowedFd<'_>, what: &[u8]) -> Result<()> {
-    crate::net::send(to, what, b"", None)
+    crate::net::send(to, what, b"", &[])
 }
 
 /// What the other process said until it was done or gone.

@@ -447,19 +447,18 @@ pub fn recv_with_descriptor(
     received.map(|received| (received, first))
 }
 
-/// Sends all of `head` and then all of `payload`. A descriptor travels with the first byte, and the same
-/// call carries nothing that was sent before.
+/// Sends all of `head` and then all of `payload`. Descriptors, two at most, travel with the first byte, and the
+/// same call carries nothing that was sent before.
 pub fn send(
     socket: BorrowedFd<'_>,
     mut head: &[u8],
     mut payload: &[u8],
-    descriptor: Option<BorrowedFd<'_>>,
+    descriptors: &[BorrowedFd<'_>],
 ) -> Result<()> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
     let mut control = SendAncillaryBuffer::new(&mut space);
-    let rights = descriptor.map(|fd| [fd]);
-    if let Some(rights) = &rights {
-        control.push(SendAncillaryMessage::ScmRights(rights));
+    if !descriptors.is_empty() && !control.push(SendAncillaryMessage::ScmRights(descriptors)) {
+        return Err(Errno::EINVAL);
     }
     while !head.is_empty() || !payload.is_empty() {
         let parts = [IoSlice::new(head), IoSlice::new(payload)];
@@ -529,9 +528,9 @@ mod tests {
                     let limit = much.len() - taken.len();
                     assert_ne!(recv(b.as_fd(), &mut taken, limit), Ok(0));
                 }
-                send(b.as_fd(), b"x", b"", None).unwrap();
+                send(b.as_fd(), b"x", b"", &[]).unwrap();
             });
-            send(a.as_fd(), b"", &much, None).unwrap();
+            send(a.as_fd(), b"", &much, &[]).unwrap();
             assert_eq!(recv(a.as_fd(), &mut got, 1), Ok(1));
         });
     }
@@ -539,13 +538,13 @@ mod tests {
     #[test]
     fn bytes_and_a_descriptor_arrive_together() {
         let (a, b) = pair().unwrap();
-        send(a.as_fd(), b"head", b"payload", Some(b.as_fd())).unwrap();
+        send(a.as_fd(), b"head", b"payload", &[b.as_fd()]).unwrap();
         let mut got = Vec::with_capacity(64);
         recv(b.as_fd(), &mut got, 64).unwrap();
         assert_eq!(got, b"headpayload");
         got.clear();
-        send(a.as_fd(), b"one", b"", Some(b.as_fd())).unwrap();
-        send(a.as_fd(), b"two", b"", None).unwrap();
+        send(a.as_fd(), b"one", b"", &[b.as_fd()]).unwrap();
+        send(a.as_fd(), b"two", b"", &[]).unwrap();
         let (n, descriptor) = recv_with_descriptor(b.as_fd(), &mut got, 64).unwrap();
         let descriptor = descriptor.unwrap();
         assert_eq!((n, &got[..]), (3, &b"one"[..]), "bytes behind a descriptor do not come with it");
@@ -580,7 +579,7 @@ mod tests {
         assert_eq!(send_descriptor(theirs.as_fd(), ours.as_fd()), Err(Errno::EPIPE), "not taken here");
 
         let (ours, theirs) = packet_pair().unwrap();
-        send(ours.as_fd(), b"x", b"", Some(ours.as_fd())).unwrap();
+        send(ours.as_fd(), b"x", b"", &[ours.as_fd()]).unwrap();
         assert!(matches!(recv_descriptor(theirs.as_fd()), Err(Errno::EPROTO)), "it carries bytes");
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
         let mut control = SendAncillaryBuffer::new(&mut space);

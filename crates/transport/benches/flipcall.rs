@@ -242,7 +242,7 @@ fn serve_socket(socket: &Socket, file: &File) -> Result<Vec<u8>> {
 fn send_frame(socket: &Socket, head: &[u8], payload: &[u8]) -> Result<()> {
     let len = u32::try_from(4 + head.len() + payload.len())?;
     let head = [&len.to_le_bytes(), head].concat();
-    Ok(socket.send(&head, payload, None)?)
+    Ok(socket.send(&head, payload, &[])?)
 }
 
 fn recv_frame(socket: &Socket, frame: &mut Vec<u8>) -> Result<()> {

@@ -14,6 +14,12 @@ pub trait Framing {
     /// The length of the whole frame, header included, from a slice of exactly `HEADER` bytes; `None` when
     /// no frame starts so or it is longer than the peer was allowed to send.
     fn frame_len(&self, header: &[u8]) -> Option<usize>;
+
+    /// How many bytes behind the frame, which is its header alone then, are received and dropped: the rest of a
+    /// frame that is too long to be kept and yet gets an answer.
+    fn dropped_len(&self, _header: &[u8]) -> usize {
+        0
+    }
 }
 
 /// How much is received at once in the beginning: a connection that says little is to hold little.
@@ -35,12 +41,14 @@ pub struct Frames {
     buffer: Vec<u8>,
     /// Bytes at the front of the buffer that have left.
     taken: usize,
+    /// How many more to drop before the next frame.
+    dropping: usize,
     chunk: usize,
 }
 
 impl Default for Frames {
     fn default() -> Self {
-        Self { buffer: Vec::new(), taken: 0, chunk: LITTLE }
+        Self { buffer: Vec::new(), taken: 0, dropping: 0, chunk: LITTLE }
     }
 }
 
@@ -65,12 +73,13 @@ impl Frames {
     ///
     /// # Errors
     /// [`End`], after which, except for [`End::Quiet`], there are no more frames.
-    pub fn next<S: Stream + ?Sized>(
+    pub fn next<S: Stream + ?Sized, F: Framing>(
         &mut self,
         stream: &S,
-        framing: &impl Framing,
+        framing: &F,
         frame: &mut Vec<u8>,
     ) -> Result<(), End> {
+        self.drop_rest(stream)?;
         let len = loop {
             match self.announced(framing)? {
                 Some(len) if self.buffer.len() - self.taken >= len => break len,
@@ -88,12 +97,27 @@ impl Frames {
             frame.extend_from_slice(&self.buffer[self.taken..end]);
             self.taken = end;
         }
+        self.dropping = framing.dropped_len(&frame[..F::HEADER]);
         Ok(())
     }
 
     /// Whether [`next`](Self::next) has a frame without receiving anything.
     pub fn has_next(&self, framing: &impl Framing) -> bool {
-        matches!(self.announced(framing), Ok(Some(len)) if self.buffer.len() - self.taken >= len)
+        self.dropping == 0
+            && matches!(self.announced(framing), Ok(Some(len)) if self.buffer.len() - self.taken >= len)
+    }
+
+    /// Drops what is left of the frame before.
+    fn drop_rest<S: Stream + ?Sized>(&mut self, stream: &S) -> Result<(), End> {
+        while self.dropping > 0 {
+            if self.taken == self.buffer.len() {
+                self.receive(stream, None)?;
+            }
+            let dropped = self.dropping.min(self.buffer.len() - self.taken);
+            self.taken += dropped;
+            self.dropping -= dropped;
+        }
+        Ok(())
     }
 
     /// Whether this holds more than `limit` bytes of memory.
@@ -173,7 +197,7 @@ mod tests {
             let bytes: Vec<u8> = lens.into_iter().flat_map(frame).collect();
             let sender = std::thread::spawn(move || {
                 for part in bytes.chunks(split) {
-                    a.send(part, b"", None).unwrap();
+                    a.send(part, b"", &[]).unwrap();
                 }
             });
             let (mut frames, mut got) = (Frames::default(), Vec::new());
@@ -190,6 +214,44 @@ mod tests {
         }
     }
 
+    /// As [`Short`], but of a frame of more than 100 bytes the header alone is kept.
+    struct Curt;
+
+    impl Framing for Curt {
+        const HEADER: usize = 2;
+
+        fn frame_len(&self, header: &[u8]) -> Option<usize> {
+            Short.frame_len(header).map(|len| if len > 100 { 2 } else { len })
+        }
+
+        fn dropped_len(&self, header: &[u8]) -> usize {
+            Short.frame_len(header).filter(|len| *len > 100).map_or(0, |len| len - 2)
+        }
+    }
+
+    #[test]
+    fn the_rest_of_a_frame_that_is_too_long_is_dropped() {
+        for split in [1, 3, 100, 70_000] {
+            let (a, b) = memory::pair();
+            let lens = [5, 101, 100, 60_000, 60_000, 2];
+            let bytes: Vec<u8> = lens.into_iter().flat_map(frame).collect();
+            let sender = std::thread::spawn(move || {
+                for part in bytes.chunks(split) {
+                    a.send(part, b"", &[]).unwrap();
+                }
+            });
+            let (mut frames, mut got) = (Frames::default(), Vec::new());
+            for len in lens {
+                frames.next(&b, &Curt, &mut got).unwrap();
+                let kept = if len > 100 { 2 } else { usize::from(len) };
+                assert!(got == frame(len)[..kept], "{len} in parts of {split}");
+                assert!(frames.buffer.capacity() <= CHUNK, "{len} in parts of {split}");
+            }
+            sender.join().unwrap();
+            assert_eq!(frames.next(&b, &Curt, &mut got), Err(End::Closed));
+        }
+    }
+
     #[test]
     fn a_lie_costs_the_connection_and_no_memory() {
         for (bytes, end) in [
@@ -200,7 +262,7 @@ mod tests {
             (&[1], End::Lost(Errno::ECONNRESET)),
         ] {
             let (a, b) = memory::pair();
-            a.send(bytes, b"", None).unwrap();
+            a.send(bytes, b"", &[]).unwrap();
             drop(a);
             let mut frames = Frames::default();
             assert_eq!(frames.next(&b, &Short, &mut Vec::new()), Err(end), "{bytes:?}");

@@ -40,12 +40,12 @@ pub trait Stream: Send + Sync + 'static {
     /// What the system says of the connection, `ECONNRESET` as a rule.
     fn recv(&self, into: &mut Vec<u8>, limit: usize) -> Result<usize, Errno>;
 
-    /// Sends all of `head`, then all of `payload`. A descriptor travels with the first byte of `head`, and
-    /// only where [`passes_descriptors`](Self::passes_descriptors).
+    /// Sends all of `head`, then all of `payload`. Descriptors, two at most, travel with the first byte of `head`,
+    /// and only where [`passes_descriptors`](Self::passes_descriptors).
     ///
     /// # Errors
     /// What the system says of the connection, `EPIPE` as a rule.
-    fn send(&self, head: &[u8], payload: &[u8], descriptor: Option<BorrowedFd<'_>>) -> Result<(), Errno>;
+    fn send(&self, head: &[u8], payload: &[u8], descriptors: &[BorrowedFd<'_>]) -> Result<(), Errno>;
 
     /// Whether descriptors can travel on this stream.
     fn passes_descriptors(&self) -> bool;

@@ -109,7 +109,7 @@ impl Stream for End {
         self.input.read(into, limit)
     }
 
-    fn send(&self, head: &[u8], payload: &[u8], _: Option<BorrowedFd<'_>>) -> Result<(), Errno> {
+    fn send(&self, head: &[u8], payload: &[u8], _: &[BorrowedFd<'_>]) -> Result<(), Errno> {
         self.output.write(head)?;
         self.output.write(payload)
     }
@@ -161,7 +161,7 @@ mod tests {
         let (a, b) = pair();
         let sent: Vec<u8> = (0..=250).cycle().take(CAPACITY * 3).collect();
         let expected = sent.clone();
-        let sender = std::thread::spawn(move || a.send(&sent[..7], &sent[7..], None));
+        let sender = std::thread::spawn(move || a.send(&sent[..7], &sent[7..], &[]));
         let mut got = Vec::with_capacity(expected.len());
         while got.len() < expected.len() {
             assert_ne!(b.recv(&mut got, usize::MAX), Ok(0));
@@ -169,6 +169,6 @@ mod tests {
         assert_eq!(sender.join().unwrap(), Ok(()));
         assert!(got == expected);
         assert_eq!(b.recv(&mut Vec::with_capacity(1), 1), Ok(0), "the other end is gone");
-        assert_eq!(b.send(b"x", b"", None), Err(Errno::EPIPE));
+        assert_eq!(b.send(b"x", b"", &[]), Err(Errno::EPIPE));
     }
 }

@@ -85,8 +85,8 @@ impl Stream for Socket {
         net::recv(self.fd.as_fd(), into, limit)
     }
 
-    fn send(&self, head: &[u8], payload: &[u8], descriptor: Option<BorrowedFd<'_>>) -> Result<(), Errno> {
-        net::send(self.fd.as_fd(), head, payload, descriptor)
+    fn send(&self, head: &[u8], payload: &[u8], descriptors: &[BorrowedFd<'_>]) -> Result<(), Errno> {
+        net::send(self.fd.as_fd(), head, payload, descriptors)
     }
 
     fn passes_descriptors(&self) -> bool {

@@ -299,7 +299,7 @@ impl Client {
     /// Those of the stream.
     pub fn send_raw(&self, bytes: &[u8]) -> Result<()> {
         self.record.sent(bytes, &[]);
-        self.stream.send(bytes, &[], None)
+        self.stream.send(bytes, &[], &[])
     }
 
     /// Sends a frame with any number and body.
@@ -325,7 +325,7 @@ impl Client {
         let payload = request.into().encode(tag, &mut head);
         self.may_send(head[4], &head[HEADER..]);
         self.record.sent(&head, payload);
-        self.stream.send(&head, payload, None)
+        self.stream.send(&head, payload, &[])
     }
 
     /// Sends requests in one piece; their tags are 1, 2 and so on.

@@ -37,7 +37,7 @@ fn send<'a>(socket: &Socket, tag: u16, request: impl Into<Request<'a>>) -> std::
     let mut head = Vec::new();
     let request = request.into();
     let payload = request.encode(Tag(tag), &mut head);
-    socket.send(&head, payload, None)
+    socket.send(&head, payload, &[])
 }
 
 fn bother(socket: &Socket, chance: &mut Chance) -> std::result::Result<(), Errno> {
@@ -74,13 +74,13 @@ fn bother(socket: &Socket, chance: &mut Chance) -> std::result::Result<(), Errno
         }
         // A frame that is promised and does not come.
         5 => {
-            socket.send(&[0xff, 0x1f, 0, 0, 118, 1, 0, 9], b"", None)?;
+            socket.send(&[0xff, 0x1f, 0, 0, 118, 1, 0, 9], b"", &[])?;
             thread::sleep(Duration::from_millis(50));
         }
         // No frame at all.
         6 => {
             let noise: Vec<u8> = (0..64).flat_map(|_| chance.next().to_le_bytes()).collect();
-            socket.send(&noise, b"", None)?;
+            socket.send(&noise, b"", &[])?;
             drain(socket, 1)?;
         }
         // Nothing more to say, and everything to hear.
@@ -93,7 +93,7 @@ fn bother(socket: &Socket, chance: &mut Chance) -> std::result::Result<(), Errno
             let mut head = Vec::new();
             let names = List::EMPTY;
             Request::from(Twalk { fid: ROOT, newfid: Fid(1), names }).encode(Tag(1), &mut head);
-            socket.send(&head[..chance.below(head.len())], b"", None)?;
+            socket.send(&head[..chance.below(head.len())], b"", &[])?;
         }
     }
     Ok(())

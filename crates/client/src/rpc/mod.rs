@@ -71,7 +71,7 @@ impl Greeting {
         let version = Str::new(version.as_bytes()).ok_or(End::Malformed)?;
         let mut head = Vec::new();
         Request::from(Tversion { msize, version }).encode(Tag::NONE, &mut head);
-        self.stream.send(&head, &[], None).map_err(End::Lost)?;
+        self.stream.send(&head, &[], &[]).map_err(End::Lost)?;
         let deadline = deadline(self.timeout);
         let frame = loop {
             match self.receiver.next(&*self.stream, MESSAGE_MAX, Vec::new()) {
@@ -263,7 +263,7 @@ impl Rpc {
             self.room.notify_one();
             return Err(Errno::EMSGSIZE);
         }
-        let sent = self.stream.send(&head, payload, None);
+        let sent = self.stream.send(&head, payload, &[]);
         drop(head);
         sent.map_err(|errno| self.end(lost(errno)))
     }

@@ -61,7 +61,7 @@ impl Stream for Line {
         Ok(received)
     }
 
-    fn send(&self, head: &[u8], _: &[u8], _: Option<BorrowedFd<'_>>) -> Result<()> {
+    fn send(&self, head: &[u8], _: &[u8], _: &[BorrowedFd<'_>]) -> Result<()> {
         let reply = [7, 0, 0, 0, head[4] + 1, head[5], head[6]];
         let mut state = self.0.state.lock().unwrap();
         match self.0.answers {

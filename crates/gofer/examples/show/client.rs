@@ -42,7 +42,7 @@ impl Client {
     fn call<T>(&mut self, request: Request<'_>, take: impl FnOnce(Reply<'_>) -> Option<T>) -> Result<T> {
         let mut head = Vec::new();
         let payload = request.encode(Tag(1), &mut head);
-        self.stream.send(&head, payload, None)?;
+        self.stream.send(&head, payload, &[])?;
         self.frames.next(&self.stream, &Lengths, &mut self.reply).map_err(|_| Errno::ECONNRESET)?;
         let (header, body) = self.reply.split_first_chunk().ok_or(Errno::EPROTO)?;
         match Reply::decode(Header::decode(header).number, body).map_err(|error| error.errno())? {

@@ -14,7 +14,8 @@ use gofer_wire::p9::{
     Twrite, Version, WriteHead,
 };
 
-use super::{Answer, Buffers, Cx, Session};
+use super::{Answer, Cx, Session};
+use crate::protocol::Buffers;
 use crate::quota::Share;
 
 /// Which byte of a datagram says that a descriptor was sent for it: one at most.
@@ -116,11 +117,6 @@ impl<B: Backend> Session<B> {
         let wanted = if t.control == 0 { &mut slot.memory } else { &mut slot.side };
         let descriptor = wanted.take().ok_or(Errno::EBUSY)?;
         Ok(Answer { reply: slot.place.into(), descriptor: Some(descriptor), channel: made })
-    }
-
-    /// No more requests come through channels; each that is worked on is answered.
-    pub(crate) fn retire_channels(&self) {
-        self.channels.retire();
     }
 
     /// Answers one request of a channel: the head of the reply, and what belongs behind it. `frame` is memory for

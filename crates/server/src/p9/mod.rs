@@ -23,20 +23,20 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use gofer_transport::Framing;
-use gofer_transport::flipcall::Channel;
+use gofer_transport::flipcall::{Channel, Payload, Request as Datagram};
 use gofer_vfs::{Backend, Errno, FileKind, Result};
 // The table of operations names every message.
 use gofer_wire::p9::*;
 
 use crate::Limits;
 use crate::export::{Export, Exports, Policy};
+use crate::protocol::{Buffers, Descriptors, Outcome, Protocol};
 use crate::quota::Quota;
 use channels::Channels;
 use fids::{Fids, Place};
 use tags::{Flush, Tags};
 
 pub use channels::CAPACITY;
-pub(crate) use channels::refuse as refuse_datagram;
 pub(crate) use qid::Qids;
 
 /// One client's side of a conversation: what was negotiated, what it holds, what is in flight.
@@ -75,41 +75,6 @@ struct Negotiated {
 impl Negotiated {
     /// Before the first Tversion.
     const FIRST: Self = Self { version: Version::BASE, extended: false, msize: MESSAGE_MAX };
-}
-
-/// The memory of a thread that handles requests, used again for each.
-#[derive(Debug, Default)]
-pub struct Buffers {
-    head: Vec<u8>,
-    scratch: Vec<u8>,
-}
-
-impl Buffers {
-    /// Whether they take more than `limit` bytes of memory.
-    pub(crate) fn is_larger_than(&self, limit: usize) -> bool {
-        self.head.capacity() + self.scratch.capacity() > limit
-    }
-}
-
-/// What is to be done after a request.
-#[derive(Debug)]
-pub enum Outcome<'b> {
-    /// Send the reply: `head`, then `payload`, the descriptor with the first byte. Before that,
-    /// [`Session::retire`] the request's tag, so that no reply to a flush overtakes it.
-    Reply {
-        /// The frame up to its payload.
-        head: &'b [u8],
-        /// The rest.
-        payload: &'b [u8],
-        /// A descriptor for the client.
-        descriptor: Option<OwnedFd>,
-        /// A channel whose requests are to be answered from now on.
-        channel: Option<Box<Channel>>,
-    },
-    /// Nothing: the reply comes with that of another request.
-    Later,
-    /// The client broke the protocol so that nothing it says can be trusted: end the connection.
-    Violation(&'static str),
 }
 
 /// What a handler needs beside its request.
@@ -175,7 +140,7 @@ impl<B: Backend> Session<B> {
     /// can see to the next one.
     pub fn handle<'b>(&self, frame: &'b [u8], buffers: &'b mut Buffers, waits: impl FnOnce()) -> Outcome<'b> {
         let Some((header, body)) = frame.split_first_chunk::<HEADER>() else {
-            return Outcome::Violation("a frame shorter than its header");
+            return Outcome::Violation(SHORT);
         };
         let Header { number, tag, .. } = Header::decode(header);
         if !self.tags.claim(tag) {
@@ -219,7 +184,7 @@ impl<B: Backend> Session<B> {
                 if head.len() + payload.len() > negotiated.msize as usize {
                     return failed(Errno::ERANGE, head);
                 }
-                Outcome::Reply { head, payload, descriptor, channel }
+                Outcome::Reply { head, payload, descriptors: descriptor.into(), channel }
             }
             Err(errno) if self.ends_with(errno) => self.end(tag, WROTE),
             Err(errno) => failed(errno, head),
@@ -234,7 +199,7 @@ impl<B: Backend> Session<B> {
     }
 
     /// The answer to a request that could not be handled.
-    pub(crate) fn refuse<'b>(tag: Tag, errno: Errno, buffers: &'b mut Buffers) -> Outcome<'b> {
+    fn refuse<'b>(tag: Tag, errno: Errno, buffers: &'b mut Buffers) -> Outcome<'b> {
         Outcome::error(tag, errno, &mut buffers.head)
     }
 
@@ -308,21 +273,24 @@ impl<B: Backend> Session<B> {
 impl<'b> Outcome<'b> {
     fn error(tag: Tag, errno: Errno, head: &'b mut Vec<u8>) -> Self {
         Reply::from(Rlerror { ecode: errno.on_wire() }).encode(tag, head);
-        Self::Reply { head, payload: &[], descriptor: None, channel: None }
+        Self::Reply { head, payload: &[], descriptors: Descriptors::None, channel: None }
     }
 }
 
 /// The tag in a frame.
-pub(crate) fn tag_of(frame: &[u8]) -> Option<Tag> {
+fn tag_of(frame: &[u8]) -> Option<Tag> {
     frame.first_chunk().map(|header| Header::decode(header).tag)
 }
 
 /// The complete reply to a flush.
-pub(crate) fn rflush(tag: Tag) -> Vec<u8> {
+fn rflush(tag: Tag) -> Vec<u8> {
     let mut frame = Vec::with_capacity(HEADER);
     Reply::from(Rflush).encode(tag, &mut frame);
     frame
 }
+
+/// Why a client whose frame has no whole header is cut off.
+const SHORT: &str = "a frame shorter than its header";
 
 /// Why a client of a strict export is cut off. It has passed over a mount that forbids it.
 const WROTE: &str = "a client tries to change a read-only export";
@@ -359,7 +327,44 @@ impl<B: Backend> Session<B> {
     }
 }
 
-impl<B: Backend> Framing for &Session<B> {
+impl<B: Backend> Protocol for Session<B> {
+    type Backend = B;
+    const CAPACITY: usize = CAPACITY;
+
+    fn handle<'b>(&self, frame: &'b [u8], buffers: &'b mut Buffers, waits: impl FnOnce()) -> Outcome<'b> {
+        self.handle(frame, buffers, waits)
+    }
+
+    fn refuse<'b>(frame: &[u8], errno: Errno, buffers: &'b mut Buffers) -> Outcome<'b> {
+        match tag_of(frame) {
+            Some(tag) => Self::refuse(tag, errno, buffers),
+            None => Outcome::Violation(SHORT),
+        }
+    }
+
+    fn retire(&self, frame: &[u8]) -> Vec<Vec<u8>> {
+        self.retire(frame).into_iter().map(rflush).collect()
+    }
+
+    fn handle_datagram<'b>(
+        &self,
+        datagram: &mut Datagram<'_>,
+        frame: &'b mut Vec<u8>,
+        buffers: &'b mut Buffers,
+    ) -> Option<(&'b mut Vec<u8>, Payload<'b>)> {
+        self.handle_datagram(datagram, frame, buffers)
+    }
+
+    fn refuse_datagram(errno: Errno, head: &mut Vec<u8>) {
+        channels::refuse(errno, head);
+    }
+
+    fn retire_channels(&self) {
+        self.channels.retire();
+    }
+}
+
+impl<B: Backend> Framing for Session<B> {
     const HEADER: usize = HEADER;
 
     fn frame_len(&self, header: &[u8]) -> Option<usize> {
