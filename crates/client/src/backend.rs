@@ -3,8 +3,9 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use gofer_vfs::{
-    Allocate, Attr, Backend, CreateFlags, Entry, FileId, Lock, LockHolder, Name, NameBuf, OpenFlags, Owner,
-    RenameFlags, Result, SetAttr, Sink, SocketKind, Source, Special, StatFs, Unlink, XattrFlags, XattrName,
+    Allocate, Attr, Backend, CreateFlags, Credentials, Entry, Errno, FileId, Lock, LockHolder, Name, NameBuf,
+    OpenFlags, Owner, RenameFlags, Result, SetAttr, Sink, SocketKind, Source, Special, StatFs, Unlink,
+    XattrFlags, XattrName,
 };
 
 use crate::{Client, File, Node};
@@ -50,6 +51,9 @@ impl Backend for Client {
     }
     fn donate(&self, file: &File) -> Result<OwnedFd> {
         self.donate(file)
+    }
+    fn donate_root(&self) -> Result<OwnedFd> {
+        Err(Errno::EOPNOTSUPP)
     }
     fn lend<'f>(&self, file: &'f File) -> Option<BorrowedFd<'f>> {
         file.donated.as_ref().map(AsFd::as_fd)
@@ -140,7 +144,11 @@ impl Backend for Client {
     fn getlock(&self, file: &File, lock: Lock) -> Result<Option<LockHolder>> {
         self.getlock(file, lock)
     }
-    fn connect(&self, node: &Node, kind: SocketKind) -> Result<OwnedFd> {
+    fn connect(&self, node: &Node, kind: SocketKind, _: Option<Credentials>) -> Result<OwnedFd> {
         self.connect_socket(node, kind)
+    }
+    fn bind(&self, _: &Node, _: Name<'_>, _: SocketKind, _: u32, _: Owner) -> Result<(Node, Attr, OwnedFd)> {
+        // No version has a message for it that servers answer.
+        Err(Errno::EOPNOTSUPP)
     }
 }

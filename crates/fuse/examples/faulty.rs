@@ -11,9 +11,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use gofer_fuse::{Options, mount};
 use gofer_vfs::{
-    Allocate, Attr, Backend, CreateFlags, Entry, Errno, FileId, Lock, LockHolder, MemFs, Name, NameBuf,
-    OpenFlags, Owner, RenameFlags, Result, SetAttr, Sink, SocketKind, Source, Special, StatFs, Unlink,
-    XattrFlags, XattrName,
+    Allocate, Attr, Backend, CreateFlags, Credentials, Entry, Errno, FileId, Lock, LockHolder, MemFs, Name,
+    NameBuf, OpenFlags, Owner, RenameFlags, Result, SetAttr, Sink, SocketKind, Source, Special, StatFs,
+    Unlink, XattrFlags, XattrName,
 };
 
 fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
@@ -89,6 +89,7 @@ impl Backend for Faulty {
         fn open(node: &Node, flags: OpenFlags) -> File;
         fn create(dir: &Node, name: Name<'_>, flags: CreateFlags, perm: u32, owner: Owner) -> (Node, File, Attr);
         fn donate(file: &File) -> OwnedFd;
+        fn donate_root() -> OwnedFd;
         fn read(file: &File, offset: u64, len: usize, into: &mut dyn Sink) -> usize;
         fn write(file: &File, offset: u64, from: &mut dyn Source) -> usize;
         fn fsync(file: &File, data_only: bool) -> ();
@@ -110,6 +111,7 @@ impl Backend for Faulty {
         fn removexattr(node: &Node, name: XattrName<'_>) -> ();
         fn lock(file: &File, lock: Lock) -> bool;
         fn getlock(file: &File, lock: Lock) -> Option<LockHolder>;
-        fn connect(node: &Node, kind: SocketKind) -> OwnedFd;
+        fn connect(node: &Node, kind: SocketKind, user: Option<Credentials>) -> OwnedFd;
+        fn bind(dir: &Node, name: Name<'_>, kind: SocketKind, perm: u32, owner: Owner) -> (Node, Attr, OwnedFd);
     }
 }

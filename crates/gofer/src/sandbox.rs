@@ -24,6 +24,10 @@ pub(crate) fn enter(
             listen: config.listen.iter().any(|listen| !matches!(listen, Listen::Connection(_))),
             xattrs: config.xattr != XattrPolicy::None,
             host_sockets: config.sockets != HostSockets::None,
+            // 9P has no messages for these.
+            new_sockets: false,
+            credentials: false,
+            rename_flags: false,
             channels: config.limits.channels > 0,
             donate: config.listen.iter().any(Listen::may_be_unix),
             own_rights: config.own_rights,

@@ -140,6 +140,8 @@ fn open(
         policy: Policy {
             xattr: config.xattr,
             sockets: config.sockets,
+            // 9P names no user for a connection.
+            credentials: false,
             fifos: export.fifos,
             strict: export.strict,
             devices: export.devices,

@@ -7,7 +7,7 @@ use crate::report::Held;
 use crate::{Error, Layer, Plan};
 
 /// Each with the operations that need it.
-const REASONS: [(Capability, &str); 6] = [
+const REASONS: [(Capability, &str); 8] = [
     (
         Capability::DacReadSearch,
         "reading and listing whatever the modes say: who may is the client's business",
@@ -17,6 +17,8 @@ const REASONS: [(Capability, &str); 6] = [
     (Capability::Fowner, "mode, times and extended attributes of files of any owner"),
     (Capability::Fsetid, "a set-group-id bit on files of any group"),
     (Capability::Mknod, "device files in an export with the option devices"),
+    (Capability::Setuid, "connecting to sockets as the user that a client names"),
+    (Capability::Setgid, "connecting to sockets as the group that a client names"),
 ];
 
 /// What is to be kept: what is needed, as far as it is there. For the files of subordinate users it will be, in the
@@ -27,6 +29,7 @@ pub(crate) fn kept(plan: &Plan) -> Vec<(Capability, &'static str)> {
     let needed = |capability| match capability {
         Capability::DacReadSearch => true,
         Capability::Mknod => devices,
+        Capability::Setuid | Capability::Setgid => plan.tasks.credentials,
         _ => writable,
     };
     let subordinate = matches!(plan.users, Users::Range(..));

@@ -146,6 +146,12 @@ pub struct Tasks {
     pub xattrs: bool,
     /// Connect to unix sockets in the exports.
     pub host_sockets: bool,
+    /// Make unix sockets in exports that are writable, listen and accept connections there.
+    pub new_sockets: bool,
+    /// Connect to unix sockets as other users.
+    pub credentials: bool,
+    /// Rename in ways that only `renameat2(2)` knows.
+    pub rename_flags: bool,
     /// Have memory in common with clients.
     pub channels: bool,
     /// Give clients descriptors of files, which they may run.

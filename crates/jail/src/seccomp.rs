@@ -41,8 +41,11 @@ impl Needs {
             Need::OldXattr => tasks.xattrs && !xattrat,
             Need::OldXattrWrite => tasks.xattrs && !xattrat && writable,
             Need::OldChmod => writable && !fchmodat2,
-            Need::Within => tasks.host_sockets || (tasks.xattrs && !xattrat),
+            Need::Within => tasks.host_sockets || tasks.new_sockets || (tasks.xattrs && !xattrat),
             Need::HostSockets => tasks.host_sockets,
+            Need::NewSockets => tasks.new_sockets && writable,
+            Need::Credentials => tasks.credentials,
+            Need::RenameFlags => tasks.rename_flags && writable,
             Need::Channels => tasks.channels,
             Need::ChannelsWrite => tasks.channels && writable,
         }

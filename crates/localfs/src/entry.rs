@@ -19,7 +19,7 @@ const TICKS: Duration = Duration::from_millis(20);
 
 /// What tells something that was made just now from something that took its name.
 #[derive(Clone, Copy)]
-struct Made {
+pub(crate) struct Made {
     kind: FileKind,
     by: Uid,
     since: Time,
@@ -27,7 +27,7 @@ struct Made {
 
 impl Made {
     /// To be had before the call that makes it.
-    fn now(kind: FileKind) -> Self {
+    pub(crate) fn now(kind: FileKind) -> Self {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().saturating_sub(TICKS);
         let sec = i64::try_from(since.as_secs()).unwrap_or(i64::MAX);
         // A duration has no more nanoseconds than a time may have.
@@ -101,7 +101,7 @@ impl LocalFs {
     /// so another program of the host may have put something else at its name: what does not look like ours
     /// ([`Made::is`]) is neither changed nor removed. That is `ENOENT`, or what a walk would give where nothing
     /// is to be changed.
-    fn take_hold(
+    pub(crate) fn take_hold(
         &self,
         dir: &Node,
         name: Name<'_>,

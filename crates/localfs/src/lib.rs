@@ -26,9 +26,9 @@ use std::sync::atomic::AtomicU64;
 
 use gofer_sys::open::ProcFd;
 use gofer_vfs::{
-    AccessMode, Allocate, Attr, Backend, CreateFlags, Entry, FileId, Lock, LockHolder, Name, NameBuf,
-    OpenFlags, Owner, RenameFlags, Result, SetAttr, Sink, SocketKind, Source, Special, StatFs, Unlink,
-    XattrFlags, XattrName,
+    AccessMode, Allocate, Attr, Backend, CreateFlags, Credentials, Entry, FileId, Lock, LockHolder, Name,
+    NameBuf, OpenFlags, Owner, RenameFlags, Result, SetAttr, Sink, SocketKind, Source, Special, StatFs,
+    Unlink, XattrFlags, XattrName,
 };
 #[doc(inline)]
 pub use node::Node;
@@ -152,6 +152,9 @@ impl Backend for LocalFs {
     fn donate(&self, file: &File) -> Result<OwnedFd> {
         self.donate(file)
     }
+    fn donate_root(&self) -> Result<OwnedFd> {
+        self.donate_root()
+    }
     fn lend<'f>(&self, file: &'f File) -> Option<BorrowedFd<'f>> {
         file.lent()
     }
@@ -247,7 +250,17 @@ impl Backend for LocalFs {
     fn getlock(&self, file: &File, lock: Lock) -> Result<Option<LockHolder>> {
         lock::getlock(file, lock)
     }
-    fn connect(&self, node: &Node, kind: SocketKind) -> Result<OwnedFd> {
-        self.connect(node, kind)
+    fn connect(&self, node: &Node, kind: SocketKind, user: Option<Credentials>) -> Result<OwnedFd> {
+        self.connect(node, kind, user)
+    }
+    fn bind(
+        &self,
+        dir: &Node,
+        name: Name<'_>,
+        kind: SocketKind,
+        perm: u32,
+        owner: Owner,
+    ) -> Result<(Node, Attr, OwnedFd)> {
+        self.bind(dir, name, kind, perm, owner)
     }
 }

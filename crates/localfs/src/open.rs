@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::AtomicU64;
 
 use gofer_sys::{attr, open};
-use gofer_vfs::{Attr, CreateFlags, Errno, FileKind, Name, OpenFlags, Owner, Result, Unlink};
+use gofer_vfs::{AccessMode, Attr, CreateFlags, Errno, FileKind, Name, OpenFlags, Owner, Result, Unlink};
 
 use crate::dir::Listing;
 use crate::node::with_room;
@@ -97,6 +97,16 @@ impl LocalFs {
                 with_room(|| self.procfd.reopen(file.as_fd(), OpenFlags::new(file.access)))
             }
             Opened::Directory(_) => Err(Errno::EOPNOTSUPP),
+        }
+    }
+
+    pub(crate) fn donate_root(&self) -> Result<OwnedFd> {
+        let held = self.root.hold()?;
+        match self.root.kind() {
+            FileKind::Directory | FileKind::Regular => {
+                with_room(|| self.procfd.reopen(held.as_fd(), OpenFlags::new(AccessMode::Read)))
+            }
+            _ => with_room(|| self.procfd.place(held.as_fd())),
         }
     }
 }

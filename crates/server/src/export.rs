@@ -25,6 +25,9 @@ pub struct Policy {
     pub xattr: XattrPolicy,
     /// What they may do with unix sockets.
     pub sockets: HostSockets,
+    /// Whether connections to them are made as the user that the client names, where the protocol lets it and the
+    /// process may.
+    pub credentials: bool,
     /// Whether FIFOs may be opened (by clients that can take a descriptor).
     pub fifos: bool,
     /// Whether they may make device nodes. Such a node is never opened here, but it is one for every
@@ -88,6 +91,11 @@ impl<B> Exports<B> {
         let named = |export: &Export<B>| export.name.as_ref().is_some_and(|n| n.as_name() == first);
         let at = self.all.iter().position(named).and_then(|at| u16::try_from(at).ok());
         at.map(|at| (at, rest)).ok_or(Errno::ENOENT)
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.all.len()
     }
 
     pub(crate) fn backend(&self, at: u16) -> &B {

@@ -1,11 +1,12 @@
-//! 9P sessions over any [`Backend`].
+//! 9P and lisafs sessions over any [`Backend`].
 //!
-//! A [`Server`] has exports and connections. Each connection is a stream, a [`Session`](p9::Session) and
-//! a few threads that take turns at receiving; whoever receives a request handles it and sends the reply.
+//! A [`Server`] has exports and connections. Each connection is a stream, a session ([`p9::Session`] or
+//! [`lisafs::Session`]) and a few threads that take turns at receiving; whoever receives a request handles it and
+//! sends the reply.
 //!
 //! ```text
 //! listener --> Server::listen --> Server::connect --> Connection --> Session::handle --> Backend
-//!              one thread each     counts, refuses     turns, gate     p9/{family}.rs
+//!              one thread each     counts, refuses     turns, gate     p9/{family}.rs, lisafs/{family}.rs
 //! ```
 //!
 //! Locks, in the order in which they may be taken: the server's list of connections; the watch's list, then a
@@ -15,12 +16,17 @@
 mod connection;
 mod export;
 #[expect(clippy::needless_pass_by_value, reason = "the table of operations calls every handler alike")]
+pub mod lisafs;
+#[expect(clippy::needless_pass_by_value, reason = "the table of operations calls every handler alike")]
 pub mod p9;
 mod protocol;
 mod quota;
 mod replies;
+mod steps;
 mod sync;
+mod table;
 mod turn;
+mod xattr;
 
 use std::collections::HashMap;
 use std::num::NonZero;
@@ -35,6 +41,7 @@ use gofer_vfs::{Backend, Errno};
 use connection::Connection;
 use export::Exports;
 pub use export::{Export, HostSockets, Policy};
+use protocol::Protocol;
 pub use protocol::{Buffers, Descriptors, Outcome};
 use turn::Watch;
 
@@ -133,6 +140,38 @@ impl<B: Backend> Server<B> {
     /// # Errors
     /// [`Refused`]; the stream is closed.
     pub fn connect<S: Stream>(self: &Arc<Self>, stream: S) -> Result<Client<B>, Refused> {
+        let donates = stream.passes_descriptors();
+        let session = p9::Session::new(Arc::clone(&self.exports), &self.limits, donates);
+        self.take_on(stream, session, self.limits.threads)
+    }
+
+    /// Serves a connection that speaks lisafs until it ends, by a thread of its own and one for each channel. `export`
+    /// says which of the exports is its root, counted from 0.
+    ///
+    /// # Errors
+    /// [`Refused`]; the stream is closed.
+    ///
+    /// # Panics
+    /// When there is no such export.
+    pub fn connect_lisafs<S: Stream>(
+        self: &Arc<Self>,
+        stream: S,
+        export: u16,
+        settings: lisafs::Settings,
+    ) -> Result<Client<B>, Refused> {
+        let (exports, donates) = (Arc::clone(&self.exports), stream.passes_descriptors());
+        assert!(usize::from(export) < exports.len(), "export {export} of {}", exports.len());
+        let session = lisafs::Session::new(exports, export, &self.limits, donates, settings);
+        // One request at a time: its reply comes before the next is looked at.
+        self.take_on(stream, session, 1)
+    }
+
+    fn take_on<S: Stream, P: Protocol<Backend = B>>(
+        self: &Arc<Self>,
+        stream: S,
+        session: P,
+        threads: usize,
+    ) -> Result<Client<B>, Refused> {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let mut state = self.state();
         if state.stopping {
@@ -141,7 +180,6 @@ impl<B: Backend> Server<B> {
         if state.connections.len() >= self.limits.connections {
             return Err(Refused::Full(self.limits.connections));
         }
-        let session = p9::Session::new(Arc::clone(&self.exports), &self.limits, stream.passes_descriptors());
         let leaving = Leaving { server: Arc::clone(self), id };
         let stream = Arc::new(stream);
         let control: Arc<dyn Stream> = stream.clone();
@@ -149,7 +187,7 @@ impl<B: Backend> Server<B> {
         // Whatever drops a connection takes the lock to leave the list.
         drop(state);
         let watch = Arc::clone(&self.watch);
-        let connection = Connection::new(id, stream, session, self.limits.threads, watch, leaving);
+        let connection = Connection::new(id, stream, session, threads, watch, leaving);
         Arc::new(connection).start().map_err(Refused::Thread)?;
         tracing::info!(connection = id, "opened");
         Ok(Client { server: Arc::clone(self), id })

@@ -1,6 +1,7 @@
 //! [`Protocol`]: what a front-end is to the gate that all requests pass.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 
 use gofer_transport::Framing;
 use gofer_transport::flipcall::{Channel, Payload, Request as Datagram};
@@ -84,6 +85,8 @@ pub enum Descriptors {
     None,
     /// One: a file or a connection.
     One(OwnedFd),
+    /// One that is in use here, too: a socket.
+    Kept(Arc<OwnedFd>),
     /// Two, in their order: a channel.
     Two([OwnedFd; 2]),
 }
@@ -94,6 +97,7 @@ impl Descriptors {
         match self {
             Self::None => call(&[]),
             Self::One(one) => call(&[one.as_fd()]),
+            Self::Kept(one) => call(&[one.as_fd()]),
             Self::Two([one, two]) => call(&[one.as_fd(), two.as_fd()]),
         }
     }

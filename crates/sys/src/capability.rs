@@ -28,6 +28,10 @@ pub enum Capability {
     Fsetid,
     /// Making device files.
     Mknod,
+    /// Acting as another user.
+    Setuid,
+    /// Acting as another group.
+    Setgid,
 }
 
 impl Capability {
@@ -40,6 +44,8 @@ impl Capability {
             Self::Fowner => "CAP_FOWNER",
             Self::Fsetid => "CAP_FSETID",
             Self::Mknod => "CAP_MKNOD",
+            Self::Setuid => "CAP_SETUID",
+            Self::Setgid => "CAP_SETGID",
         }
     }
 
@@ -51,6 +57,8 @@ impl Capability {
             Self::Fowner => CapabilitySet::FOWNER,
             Self::Fsetid => CapabilitySet::FSETID,
             Self::Mknod => CapabilitySet::MKNOD,
+            Self::Setuid => CapabilitySet::SETUID,
+            Self::Setgid => CapabilitySet::SETGID,
         }
     }
 }

@@ -40,8 +40,7 @@ pub const SYSCALLS: &[Call] = &[
         ])
         .with(Need::Write),
     syscall!(renameat).only(&[Arg(0, Is::Descriptor), Arg(2, Is::Descriptor)]).with(Need::Write),
-    // No message of the protocol asks for it.
-    syscall!(renameat2).with(Need::Start),
+    syscall!(renameat2).only(&[Arg(0, Is::Descriptor), Arg(2, Is::Descriptor)]).with(Need::RenameFlags),
     syscall!(unlinkat)
         .only(&[Arg(0, Is::Descriptor), Arg(2, Is::Bits(!AtFlags::REMOVEDIR.bits(), 0))])
         .with(Need::Write),

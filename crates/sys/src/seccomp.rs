@@ -55,6 +55,12 @@ pub enum Need {
     Within,
     /// Clients may connect to unix sockets.
     HostSockets,
+    /// Clients may make unix sockets.
+    NewSockets,
+    /// Clients connect to them as the users that they name.
+    Credentials,
+    /// An export can be changed by a protocol that exchanges names, or renames only to what is free.
+    RenameFlags,
     /// Clients may have memory in common with the server.
     Channels,
     /// They may, and an export can be changed.
@@ -143,7 +149,7 @@ numbers! {
     rt_sigaction SYS_rt_sigaction rt_sigprocmask SYS_rt_sigprocmask rt_sigreturn SYS_rt_sigreturn
     rt_sigtimedwait SYS_rt_sigtimedwait sched_getaffinity SYS_sched_getaffinity
     sched_yield SYS_sched_yield seccomp SYS_seccomp sendmsg SYS_sendmsg sendto SYS_sendto
-    set_robust_list SYS_set_robust_list setsockopt SYS_setsockopt setxattr SYS_setxattr
+    set_robust_list SYS_set_robust_list setresgid SYS_setresgid setresuid SYS_setresuid setsockopt SYS_setsockopt setxattr SYS_setxattr
     shutdown SYS_shutdown sigaltstack SYS_sigaltstack socket SYS_socket socketpair SYS_socketpair
     setsid SYS_setsid statx SYS_statx symlinkat SYS_symlinkat tgkill SYS_tgkill umask SYS_umask umount2 SYS_umount2
     unlinkat SYS_unlinkat unshare SYS_unshare utimensat SYS_utimensat wait4 SYS_wait4 write SYS_write

@@ -214,6 +214,13 @@ impl Reader<'_> {
         self.take(&mut into[old..])
     }
 
+    /// Leaves out all that is behind the next `n` bytes. `false` where there are fewer.
+    pub fn limit_to(&mut self, n: usize) -> bool {
+        let enough = n <= self.left;
+        self.left = self.left.min(n);
+        enough
+    }
+
     fn skip(&mut self, n: usize) {
         self.at += n;
         self.left -= n;

@@ -25,6 +25,7 @@ pub use address::Address;
 pub use donated::Donated;
 pub use frames::{Frames, Framing};
 pub use gofer_sys::io::{ReadInto, WriteFrom};
+pub use gofer_sys::socket::{accept, listen};
 pub use listener::{Acceptor, Listener, SocketFile};
 pub use socket::Socket;
 

@@ -3,8 +3,9 @@
 use std::os::fd::{BorrowedFd, OwnedFd};
 
 use crate::{
-    Allocate, Attr, CreateFlags, FileId, FileKind, Lock, LockHolder, Name, NameBuf, OpenFlags, Owner,
-    RenameFlags, Result, SetAttr, Sink, SocketKind, Source, Special, StatFs, Unlink, XattrFlags, XattrName,
+    Allocate, Attr, CreateFlags, Credentials, FileId, FileKind, Lock, LockHolder, Name, NameBuf, OpenFlags,
+    Owner, RenameFlags, Result, SetAttr, Sink, SocketKind, Source, Special, StatFs, Unlink, XattrFlags,
+    XattrName,
 };
 
 /// A file tree: host files, a remote server, a tree in memory, or a wrapper around one of them.
@@ -72,6 +73,11 @@ pub trait Backend: Send + Sync + 'static {
     /// exactly the access the file was opened with. `EOPNOTSUPP` for a directory, which would be a way out of
     /// the tree, and where there is no host file behind it.
     fn donate(&self, file: &Self::File) -> Result<OwnedFd>;
+
+    /// A descriptor of the root for the client to keep, opened for reading, or a mere place where that cannot be.
+    /// From a directory it leads to everything below and, unless something else holds the client, above it.
+    /// `EOPNOTSUPP` where there is no host file behind it.
+    fn donate_root(&self) -> Result<OwnedFd>;
 
     /// A descriptor of the same open regular file, for a front-end to use while the file is open: to hand to the
     /// kernel, or to ask what only the host can say. It has exactly the access the file was opened with; its position
@@ -196,8 +202,21 @@ pub trait Backend: Send + Sync + 'static {
 
     // socket
 
-    /// Connects to the unix socket that a node is, without waiting (`EAGAIN` when its queue is full).
-    fn connect(&self, node: &Self::Node, kind: SocketKind) -> Result<OwnedFd>;
+    /// Connects to the unix socket that a node is, without waiting (`EAGAIN` when its queue is full); as another
+    /// user where one is named and the process may be that user.
+    fn connect(&self, node: &Self::Node, kind: SocketKind, user: Option<Credentials>) -> Result<OwnedFd>;
+
+    /// Makes a unix socket with a name, which neither listens nor waits. `perm` (07777) and owner as for
+    /// [`create`](Self::create). `EADDRINUSE` when the name is taken, `EINVAL` when it is too long for an address
+    /// (`unix(7)`), `EOPNOTSUPP` where there is no host file behind it.
+    fn bind(
+        &self,
+        dir: &Self::Node,
+        name: Name<'_>,
+        kind: SocketKind,
+        perm: u32,
+        owner: Owner,
+    ) -> Result<(Self::Node, Attr, OwnedFd)>;
 }
 
 /// The name in a directory entry.

@@ -32,6 +32,15 @@ impl PeerGid {
     pub const NONE: Self = Self(NONE);
 }
 
+/// A user and a group of the host that something is done as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Credentials {
+    /// The user.
+    pub uid: Uid,
+    /// The group.
+    pub gid: Gid,
+}
+
 /// Who shall own something, in host ids. `None` leaves it to the host.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Owner {

@@ -39,7 +39,7 @@ pub use flags::{
     Access as AccessMode, Allocate, AllocateKind, CreateFlags, Lock, LockHolder, LockKind, OpenFlags,
     RenameFlags, SocketKind, Sync, Unlink, XattrFlags,
 };
-pub use id::{Gid, IdMap, Owner, PeerGid, PeerUid, Uid};
+pub use id::{Credentials, Gid, IdMap, Owner, PeerGid, PeerUid, Uid};
 pub use memory::MemFs;
 pub use name::{Name, NameBuf};
 pub use numbers::Numbers;

@@ -3,9 +3,9 @@
 use std::os::fd::{BorrowedFd, OwnedFd};
 
 use crate::{
-    Allocate, Attr, Backend, CreateFlags, Entry, Errno, FileId, Lock, LockHolder, LockKind, Name, NameBuf,
-    OpenFlags, Owner, RenameFlags, Result, SetAttr, Sink, SocketKind, Source, Special, StatFs, Unlink,
-    XattrFlags, XattrName,
+    Allocate, Attr, Backend, CreateFlags, Credentials, Entry, Errno, FileId, Lock, LockHolder, LockKind,
+    Name, NameBuf, OpenFlags, Owner, RenameFlags, Result, SetAttr, Sink, SocketKind, Source, Special, StatFs,
+    Unlink, XattrFlags, XattrName,
 };
 
 /// Any backend, with everything that would change it answered `EROFS`.
@@ -63,6 +63,9 @@ impl<B: Backend> Backend for ReadOnly<B> {
     }
     fn donate(&self, file: &Self::File) -> Result<OwnedFd> {
         self.0.donate(file)
+    }
+    fn donate_root(&self) -> Result<OwnedFd> {
+        self.0.donate_root()
     }
     fn lend<'f>(&self, file: &'f Self::File) -> Option<BorrowedFd<'f>> {
         self.0.lend(file)
@@ -139,8 +142,18 @@ impl<B: Backend> Backend for ReadOnly<B> {
     fn getlock(&self, file: &Self::File, lock: Lock) -> Result<Option<LockHolder>> {
         self.0.getlock(file, lock)
     }
-    fn connect(&self, node: &Self::Node, kind: SocketKind) -> Result<OwnedFd> {
-        self.0.connect(node, kind)
+    fn connect(&self, node: &Self::Node, kind: SocketKind, user: Option<Credentials>) -> Result<OwnedFd> {
+        self.0.connect(node, kind, user)
+    }
+    fn bind(
+        &self,
+        _: &Self::Node,
+        _: Name<'_>,
+        _: SocketKind,
+        _: u32,
+        _: Owner,
+    ) -> Result<(Self::Node, Attr, OwnedFd)> {
+        Err(Errno::EROFS)
     }
 }
 
@@ -193,6 +206,9 @@ impl<B: Backend> Backend for Access<B> {
     }
     fn donate(&self, file: &Self::File) -> Result<OwnedFd> {
         either!(self, b => b.donate(file))
+    }
+    fn donate_root(&self) -> Result<OwnedFd> {
+        either!(self, b => b.donate_root())
     }
     fn lend<'f>(&self, file: &'f Self::File) -> Option<BorrowedFd<'f>> {
         either!(self, b => b.lend(file))
@@ -295,7 +311,17 @@ impl<B: Backend> Backend for Access<B> {
     fn getlock(&self, file: &Self::File, lock: Lock) -> Result<Option<LockHolder>> {
         either!(self, b => b.getlock(file, lock))
     }
-    fn connect(&self, node: &Self::Node, kind: SocketKind) -> Result<OwnedFd> {
-        either!(self, b => b.connect(node, kind))
+    fn connect(&self, node: &Self::Node, kind: SocketKind, user: Option<Credentials>) -> Result<OwnedFd> {
+        either!(self, b => b.connect(node, kind, user))
+    }
+    fn bind(
+        &self,
+        dir: &Self::Node,
+        name: Name<'_>,
+        kind: SocketKind,
+        perm: u32,
+        owner: Owner,
+    ) -> Result<(Self::Node, Attr, OwnedFd)> {
+        either!(self, b => b.bind(dir, name, kind, perm, owner))
     }
 }

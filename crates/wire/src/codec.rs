@@ -373,7 +373,7 @@ impl<'b, T: Wire<'b>> ListBuf<'b, T> {
         self.append(|elements| element.encode(elements))
     }
 
-    fn append(&mut self, element: impl FnOnce(&mut Vec<u8>)) -> bool {
+    pub(crate) fn append(&mut self, element: impl FnOnce(&mut Vec<u8>)) -> bool {
         let Some(len) = self.len.checked_add(1) else { return false };
         self.len = len;
         element(self.elements);

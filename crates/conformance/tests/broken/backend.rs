@@ -96,6 +96,7 @@ impl Backend for Broken {
         open(node: &Node, flags: OpenFlags) -> Result<File>;
         create(dir: &Node, name: Name<'_>, flags: CreateFlags, perm: u32, owner: Owner) -> Result<(Node, File, Attr)>;
         donate(file: &File) -> Result<OwnedFd>;
+        donate_root() -> Result<OwnedFd>;
         read(file: &File, offset: u64, len: usize, into: &mut dyn Sink) -> Result<usize>;
         fsync(file: &File, data_only: bool) -> Result<()>;
         flush(file: &File) -> Result<()>;
@@ -116,6 +117,7 @@ impl Backend for Broken {
         removexattr(node: &Node, name: XattrName<'_>) -> Result<()>;
         lock(file: &File, lock: Lock) -> Result<bool>;
         getlock(file: &File, lock: Lock) -> Result<Option<LockHolder>>;
-        connect(node: &Node, kind: SocketKind) -> Result<OwnedFd>;
+        connect(node: &Node, kind: SocketKind, user: Option<Credentials>) -> Result<OwnedFd>;
+        bind(dir: &Node, name: Name<'_>, kind: SocketKind, perm: u32, owner: Owner) -> Result<(Node, Attr, OwnedFd)>;
     }
 }

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use gofer_vfs::{
-    Allocate, Attr, Backend, CreateFlags, Entry, Errno, FileId, Lock, LockHolder, Name, NameBuf, OpenFlags,
-    Owner, RenameFlags, Result, SetAttr, Sink, SocketKind, Source, Special, StatFs, Unlink, XattrFlags,
-    XattrName,
+    Allocate, Attr, Backend, CreateFlags, Credentials, Entry, Errno, FileId, Lock, LockHolder, Name, NameBuf,
+    OpenFlags, Owner, RenameFlags, Result, SetAttr, Sink, SocketKind, Source, Special, StatFs, Unlink,
+    XattrFlags, XattrName,
 };
 
 /// Whether a backend still lives.
@@ -68,6 +68,9 @@ impl<B: Backend> Backend for Mortal<B> {
         owner: Owner,
     ) -> Result<(Self::Node, Self::File, Attr)> {
         self.alive()?.create(dir, name, flags, perm, owner)
+    }
+    fn donate_root(&self) -> Result<OwnedFd> {
+        self.alive()?.donate_root()
     }
     fn donate(&self, file: &Self::File) -> Result<OwnedFd> {
         self.alive()?.donate(file)
@@ -173,7 +176,17 @@ impl<B: Backend> Backend for Mortal<B> {
     fn getlock(&self, file: &Self::File, lock: Lock) -> Result<Option<LockHolder>> {
         self.alive()?.getlock(file, lock)
     }
-    fn connect(&self, node: &Self::Node, kind: SocketKind) -> Result<OwnedFd> {
-        self.alive()?.connect(node, kind)
+    fn connect(&self, node: &Self::Node, kind: SocketKind, user: Option<Credentials>) -> Result<OwnedFd> {
+        self.alive()?.connect(node, kind, user)
+    }
+    fn bind(
+        &self,
+        dir: &Self::Node,
+        name: Name<'_>,
+        kind: SocketKind,
+        perm: u32,
+        owner: Owner,
+    ) -> Result<(Self::Node, Attr, OwnedFd)> {
+        self.alive()?.bind(dir, name, kind, perm, owner)
     }
 }

@@ -11,7 +11,7 @@ use crate::{Export, name, refused, status_flags};
 fn a_connection_carries_bytes() {
     let export = Export::new();
     let listener = UnixListener::bind(export.path("s")).unwrap();
-    let socket = export.fs.connect(&export.node("s"), SocketKind::Stream).unwrap();
+    let socket = export.fs.connect(&export.node("s"), SocketKind::Stream, None).unwrap();
     assert!(status_flags(&socket).contains(OFlags::NONBLOCK));
     assert_eq!(rustix::io::fcntl_getfd(&socket).unwrap(), rustix::io::FdFlags::CLOEXEC);
     let (mut there, _) = listener.accept().unwrap();
@@ -38,10 +38,10 @@ fn a_path_of_any_length_and_a_new_name_are_no_hindrance() {
     std::fs::rename(export.path("s"), path.join("s")).unwrap();
     let (node, _) = export.fs.walk(&dir, name("s")).unwrap();
     std::fs::rename(path.join("s"), path.join("t")).unwrap();
-    export.fs.connect(&node, SocketKind::Stream).unwrap();
+    export.fs.connect(&node, SocketKind::Stream, None).unwrap();
     // Nor is there a need for a name at all.
     std::fs::remove_file(path.join("t")).unwrap();
-    export.fs.connect(&node, SocketKind::Stream).unwrap();
+    export.fs.connect(&node, SocketKind::Stream, None).unwrap();
 }
 
 #[test]
@@ -49,9 +49,9 @@ fn the_kind_of_socket_must_match() {
     let export = Export::new();
     let datagram = UnixDatagram::bind(export.path("d")).unwrap();
     let node = export.node("d");
-    assert_eq!(refused(export.fs.connect(&node, SocketKind::Stream)), Errno::EPROTOTYPE);
-    assert_eq!(refused(export.fs.connect(&node, SocketKind::SeqPacket)), Errno::EPROTOTYPE);
-    let socket = UnixDatagram::from(export.fs.connect(&node, SocketKind::Datagram).unwrap());
+    assert_eq!(refused(export.fs.connect(&node, SocketKind::Stream, None)), Errno::EPROTOTYPE);
+    assert_eq!(refused(export.fs.connect(&node, SocketKind::SeqPacket, None)), Errno::EPROTOTYPE);
+    let socket = UnixDatagram::from(export.fs.connect(&node, SocketKind::Datagram, None).unwrap());
     socket.send(b"packet").unwrap();
     let mut bytes = [0; 16];
     assert_eq!(datagram.recv(&mut bytes).unwrap(), 6);
@@ -60,7 +60,7 @@ fn the_kind_of_socket_must_match() {
 #[test]
 fn where_nobody_listens_the_connection_is_refused() {
     let export = Export::new();
-    let connect = |at: &str| refused(export.fs.connect(&export.node(at), SocketKind::Stream));
+    let connect = |at: &str| refused(export.fs.connect(&export.node(at), SocketKind::Stream, None));
     export.fs.mknod(&export.root, name("s"), Special::Socket, 0o666, Owner::default()).unwrap();
     assert_eq!(connect("s"), Errno::ECONNREFUSED);
     let _listener = UnixListener::bind(export.path("listening")).unwrap();
@@ -79,7 +79,7 @@ fn a_full_queue_does_not_make_it_wait() {
     let node = export.node("s");
     let mut waiting = Vec::new();
     let error = loop {
-        match export.fs.connect(&node, SocketKind::Stream) {
+        match export.fs.connect(&node, SocketKind::Stream, None) {
             Ok(socket) => waiting.push(socket),
             Err(error) => break error,
         }

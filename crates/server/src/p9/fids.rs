@@ -3,10 +3,7 @@
 #[cfg(all(test, loom))]
 mod model;
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry::{Occupied, Vacant};
-use std::sync::atomic::Ordering;
-use std::sync::{Arc, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 
 use gofer_vfs::{AccessMode, Backend, Errno, FileKind, PeerUid, Result};
 use gofer_wire::p9::{self, Version};
@@ -14,7 +11,8 @@ use gofer_wire::p9::{self, Version};
 use super::lock::HeldLocks;
 use super::xattr::XattrFid;
 use crate::quota::{Quota, Share};
-use crate::sync::{AtomicUsize, Mutex, MutexGuard};
+use crate::sync::{Mutex, MutexGuard};
+use crate::table::{Shard, Table};
 
 /// A node that was walked to, with what never changes about it. Clones are the same place.
 pub(crate) struct Place<B: Backend> {
@@ -170,18 +168,9 @@ impl<B: Backend> Entry<B> {
     }
 }
 
-type Shard<B> = HashMap<u32, Entry<B>>;
-
-/// How many tables the fids are spread over, so that requests seldom meet at one lock.
-const SHARDS: usize = 6;
-
 /// The fids of a connection.
-///
-/// No lock is held while a file is opened or closed: entries leave the table first and are dropped after.
 pub(crate) struct Fids<B: Backend> {
-    shards: [Mutex<Shard<B>>; SHARDS],
-    held: AtomicUsize,
-    limit: usize,
+    table: Table<u32, Entry<B>>,
     /// The descriptors of open files.
     descriptors: Quota,
 }
@@ -189,12 +178,11 @@ pub(crate) struct Fids<B: Backend> {
 impl<B: Backend> Fids<B> {
     /// No fids yet, and never more than `limit`, their open files with so many descriptors.
     pub(crate) fn new(limit: usize, descriptors: Quota) -> Self {
-        Self { shards: Default::default(), held: AtomicUsize::new(0), limit, descriptors }
+        Self { table: Table::new(limit), descriptors }
     }
 
-    fn shard(&self, fid: p9::Fid) -> MutexGuard<'_, Shard<B>> {
-        let at = fid.0 as usize % SHARDS;
-        self.shards[at].lock().unwrap_or_else(PoisonError::into_inner)
+    fn shard(&self, fid: p9::Fid) -> MutexGuard<'_, Shard<u32, Entry<B>>> {
+        self.table.shard(fid.0)
     }
 
     /// Room for descriptors, to be had before they are.
@@ -264,24 +252,7 @@ impl<B: Backend> Fids<B> {
         if at == p9::Fid::NONE {
             return Err(Errno::EINVAL);
         }
-        let mut shard = self.shard(at);
-        let old = match shard.entry(at.0) {
-            Occupied(mut known) => Some(known.insert(entry)),
-            Vacant(free) => {
-                if self.held.fetch_add(1, Ordering::Relaxed) >= self.limit {
-                    self.held.fetch_sub(1, Ordering::Relaxed);
-                    drop(shard);
-                    drop(entry);
-                    return Err(Errno::ENFILE);
-                }
-                free.insert(entry);
-                None
-            }
-        };
-        // It may close files: not under the lock.
-        drop(shard);
-        drop(old);
-        Ok(())
+        self.table.put(at.0, entry)
     }
 
     /// Takes a number out of use and hands over what it stood for.
@@ -289,22 +260,12 @@ impl<B: Backend> Fids<B> {
     /// # Errors
     /// `EBADF` when it was not in use.
     pub(crate) fn remove(&self, fid: p9::Fid) -> Result<Entry<B>> {
-        let mut shard = self.shard(fid);
-        let entry = shard.remove(&fid.0).ok_or(Errno::EBADF)?;
-        self.held.fetch_sub(1, Ordering::Relaxed);
-        if shard.capacity() > 64 && shard.len() < shard.capacity() / 8 {
-            let room = shard.len() * 2;
-            shard.shrink_to(room);
-        }
-        Ok(entry)
+        self.table.remove(fid.0)
     }
 
     /// Takes all numbers out of use. Extended attributes that were not clunked are not written.
     pub(crate) fn clear(&self) {
-        for shard in &self.shards {
-            let all = std::mem::take(&mut *shard.lock().unwrap_or_else(PoisonError::into_inner));
-            self.held.fetch_sub(all.len(), Ordering::Relaxed);
-        }
+        self.table.clear();
     }
 }
 

@@ -27,7 +27,7 @@ impl<B: Backend> Session<B> {
             // "Any kind" is a version's promise that no server keeps.
             _ => return Err(Errno::ENXIO),
         };
-        let descriptor = self.backend(place).connect(&place.node, kind)?;
+        let descriptor = self.backend(place).connect(&place.node, kind, None)?;
         Ok(Answer { reply: Rlconnect.into(), descriptor: Some(descriptor), channel: None })
     }
 }

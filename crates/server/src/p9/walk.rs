@@ -10,6 +10,7 @@ use super::attr::{stat, valid};
 use super::fids::Place;
 use super::{Cx, Session};
 use crate::export::HostSockets;
+use crate::steps::stat_steps;
 
 /// Where names lead.
 struct Walked<'b, B: Backend> {
@@ -116,30 +117,10 @@ impl<B: Backend> Session<B> {
             };
             Ok(stats.push(&full) && stats.len() < room && attr.kind == FileKind::Directory)
         };
-        let mut names = t.names.iter().skip(usize::from(own)).peekable();
-        if names.peek().is_some() && start.place.kind != FileKind::Directory {
+        if t.names.len() > usize::from(own) && start.place.kind != FileKind::Directory {
             return Err(Errno::ENOTDIR);
         }
-        let mut more = if own { push(&backend.getattr(&start.place.node)?)? } else { true };
-        let mut below = None;
-        while let (true, Some(name)) = (more, names.next()) {
-            let dir = below.as_ref().unwrap_or(&start.place.node);
-            let name = Name::new(name.as_bytes())?;
-            // The last step needs no node to go on from.
-            let step = if names.peek().is_some() {
-                backend.walk(dir, name).map(|(node, attr)| (Some(node), attr))
-            } else {
-                backend.lookup(dir, name).map(|attr| (None, attr))
-            };
-            match step {
-                Ok((node, attr)) => {
-                    more = push(&attr)?;
-                    below = node;
-                }
-                Err(Errno::ENOENT) => more = false,
-                Err(errno) => return Err(errno),
-            }
-        }
+        stat_steps(backend, &start.place.node, t.names, &mut push)?;
         Ok(Rmultigetattr { stats: stats.finish() })
     }
 }

@@ -6,15 +6,16 @@
 use std::sync::{Mutex, PoisonError};
 
 use gofer_vfs::{Backend, Errno, Result, Sink, Source, XattrFlags, XattrName, XattrPolicy};
-use gofer_wire::codec::{ListBuf, Str};
+use gofer_wire::codec::Str;
 use gofer_wire::p9::{
     Rgetxattr, Rlistxattr, Rremovexattr, Rsetxattr, Rxattrcreate, Rxattrwalk, Tgetxattr, Tlistxattr,
-    Tremovexattr, Tsetxattr, Txattrcreate, Txattrwalk, XATTR_CREATE, XATTR_REPLACE,
+    Tremovexattr, Tsetxattr, Txattrcreate, Txattrwalk,
 };
 
 use super::fids::{Fid, Place};
 use super::{Cx, Session};
 use crate::quota::Share;
+use crate::xattr::{flags, list, names, within};
 
 /// A fid of an extended attribute.
 pub(crate) struct XattrFid<B: Backend> {
@@ -72,7 +73,7 @@ impl<B: Backend> Session<B> {
         let (place, policy) = (&fid.place, self.policy(&fid.place).xattr);
         let mut bytes = Vec::new();
         if t.name.as_bytes().is_empty() {
-            self.list(place, policy, &mut bytes)?;
+            names(self.backend(place), &place.node, policy, &mut bytes)?;
         } else {
             let name = policy.admit(t.name.as_bytes())?;
             self.backend(place).getxattr(&place.node, name, &mut bytes)?;
@@ -127,16 +128,6 @@ impl<B: Backend> Session<B> {
         }
     }
 
-    /// The names that the policy admits, each with a NUL behind it.
-    fn list(&self, place: &Place<B>, policy: XattrPolicy, into: &mut Vec<u8>) -> Result<()> {
-        if policy == XattrPolicy::None {
-            return Err(Errno::EOPNOTSUPP);
-        }
-        self.backend(place).listxattr(&place.node, into)?;
-        policy.filter(into);
-        Ok(())
-    }
-
     /// A file whose attributes a Google client may look at, and a name it may use.
     fn named<'n>(&self, fid: &Fid<B>, name: &'n Str<'_>) -> Result<XattrName<'n>> {
         if self.is_removed(&fid.place)? {
@@ -165,16 +156,9 @@ impl<B: Backend> Session<B> {
         if self.is_removed(&fid.place)? {
             return Err(Errno::EINVAL);
         }
-        let mut list = Vec::new();
-        self.list(&fid.place, self.policy(&fid.place).xattr, &mut list)?;
-        within(list.len(), t.size)?;
-        let mut names = ListBuf::new(cx.scratch);
-        for name in list.split(|b| *b == 0).filter(|name| !name.is_empty()) {
-            if !Str::new(name).is_some_and(|name| names.push_str(name)) {
-                return Err(Errno::ERANGE);
-            }
-        }
-        Ok(Rlistxattr { names: names.finish() })
+        let (backend, policy) = (self.backend(&fid.place), self.policy(&fid.place).xattr);
+        let names = list(backend, &fid.place.node, policy, t.size, cx.scratch)?;
+        Ok(Rlistxattr { names })
     }
 
     pub(super) fn removexattr(&self, t: Tremovexattr<'_>, _: Cx<'_>) -> Result<Rremovexattr> {
@@ -182,19 +166,5 @@ impl<B: Backend> Session<B> {
         let name = self.named(&fid, &t.name)?;
         self.backend(&fid.place).removexattr(&fid.place.node, name)?;
         Ok(Rremovexattr)
-    }
-}
-
-/// Whether `len` bytes fit what the client has room for, where it says so.
-fn within(len: usize, size: u64) -> Result<()> {
-    if size != 0 && len as u64 > size { Err(Errno::ERANGE) } else { Ok(()) }
-}
-
-fn flags(bits: u32) -> Result<XattrFlags> {
-    match bits {
-        0 => Ok(XattrFlags::Any),
-        XATTR_CREATE => Ok(XattrFlags::Create),
-        XATTR_REPLACE => Ok(XattrFlags::Replace),
-        _ => Err(Errno::EINVAL),
     }
 }

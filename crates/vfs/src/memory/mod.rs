@@ -27,9 +27,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use self::tree::{Body, Ino, ROOT, Tree};
 use crate::{
-    Allocate, Attr, Backend, CreateFlags, Entry, Errno, FileId, Lock, LockHolder, Name, NameBuf, OpenFlags,
-    Owner, RenameFlags, Result, SetAttr, Sink, SocketKind, Source, Special, StatFs, Unlink, XattrFlags,
-    XattrName,
+    Allocate, Attr, Backend, CreateFlags, Credentials, Entry, Errno, FileId, Lock, LockHolder, Name, NameBuf,
+    OpenFlags, Owner, RenameFlags, Result, SetAttr, Sink, SocketKind, Source, Special, StatFs, Unlink,
+    XattrFlags, XattrName,
 };
 
 /// A file tree in memory.
@@ -208,6 +208,9 @@ impl Backend for MemFs {
     fn donate(&self, _: &File) -> Result<OwnedFd> {
         Err(Errno::EOPNOTSUPP)
     }
+    fn donate_root(&self) -> Result<OwnedFd> {
+        Err(Errno::EOPNOTSUPP)
+    }
     fn lend<'f>(&self, _: &'f File) -> Option<BorrowedFd<'f>> {
         None
     }
@@ -342,9 +345,12 @@ impl Backend for MemFs {
         file.tree().getlock(file.node.ino, file.number, lock)
     }
 
-    fn connect(&self, _: &Node, _: SocketKind) -> Result<OwnedFd> {
+    fn connect(&self, _: &Node, _: SocketKind, _: Option<Credentials>) -> Result<OwnedFd> {
         // Nobody listens behind a name in memory.
         Err(Errno::ECONNREFUSED)
+    }
+    fn bind(&self, _: &Node, _: Name<'_>, _: SocketKind, _: u32, _: Owner) -> Result<(Node, Attr, OwnedFd)> {
+        Err(Errno::EOPNOTSUPP)
     }
 }
 
@@ -360,7 +366,7 @@ mod tests {
         let (_, file) = file(&fs, &root, "f", AccessMode::ReadWrite);
         assert_eq!(fs.donate(&file).unwrap_err(), Errno::EOPNOTSUPP);
         let (socket, _) = fs.mknod(&root, name("s"), Special::Socket, 0o600, Owner::default()).unwrap();
-        assert_eq!(fs.connect(&socket, SocketKind::Stream).unwrap_err(), Errno::ECONNREFUSED);
+        assert_eq!(fs.connect(&socket, SocketKind::Stream, None).unwrap_err(), Errno::ECONNREFUSED);
         fs.fsync(&file, true).unwrap();
         fs.flush(&file).unwrap();
     }

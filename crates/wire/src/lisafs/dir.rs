@@ -1,6 +1,6 @@
 //! Getdents64.
 
-use crate::codec::{DecodeError, List, Reader, Str, Wire, message};
+use crate::codec::{DecodeError, List, ListBuf, Reader, Str, Wire, message};
 use crate::lisafs::{FdId, Pad};
 
 message! {
@@ -55,6 +55,13 @@ impl<'a> Wire<'a> for Dirents<'a> {
 
     fn payload(&self) -> &'a [u8] {
         self.0.elements()
+    }
+}
+
+impl<'b> ListBuf<'b, Dirent<'b>> {
+    /// [`push`](Self::push) for an entry that does not live as long as the list.
+    pub fn push_dirent(&mut self, entry: &Dirent<'_>) -> bool {
+        self.append(|elements| entry.encode(elements))
     }
 }
 

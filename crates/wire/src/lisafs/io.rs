@@ -84,6 +84,16 @@ message! {
     pub struct FAllocateReq { fd: FdId, mode: u64, offset: u64, length: u64 }
 }
 
+/// The bits of `mode` that servers take.
+impl FAllocateReq {
+    /// Leave the size as it is.
+    pub const KEEP_SIZE: u64 = 0x01;
+    /// Make a hole.
+    pub const PUNCH_HOLE: u64 = 0x02;
+    /// Make the range zero.
+    pub const ZERO_RANGE: u64 = 0x10;
+}
+
 message! {
     /// `fd[8]`: what `close(2)` does to a file, without closing.
     pub struct FlushReq { fd: FdId }

@@ -1,0 +1,185 @@
+//! What a client holds: places, open files, and sockets that it made. gVisor calls them control, open and bound
+//! socket FDs.
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use gofer_vfs::{AccessMode, Backend, Errno, FileKind, Result};
+use gofer_wire::lisafs::FdId;
+
+use crate::quota::{Quota, Share};
+use crate::sync::{AtomicU64, Mutex};
+use crate::table::Table;
+
+/// A node that was walked to, with what never changes about it. Clones are the same place.
+pub(crate) struct Place<B: Backend> {
+    pub(crate) node: B::Node,
+    pub(crate) kind: FileKind,
+    /// Whether it is what Mount answered.
+    pub(crate) is_root: bool,
+}
+
+impl<B: Backend> Clone for Place<B> {
+    fn clone(&self) -> Self {
+        Self { node: self.node.clone(), ..*self }
+    }
+}
+
+/// An open file.
+pub(crate) struct Open<B: Backend> {
+    pub(crate) place: Place<B>,
+    pub(crate) file: B::File,
+    /// What it was opened for; `None` is neither reading nor writing.
+    pub(crate) access: Option<AccessMode>,
+    /// Where the next listing goes on. Held while a directory is listed.
+    pub(crate) position: Mutex<u64>,
+    /// Of the descriptors that the connection may hold.
+    _share: Share,
+}
+
+impl<B: Backend> Open<B> {
+    pub(crate) fn new(room: Share, place: Place<B>, file: B::File, access: Option<AccessMode>) -> Self {
+        Self { place, file, access, position: Mutex::new(0), _share: room }
+    }
+
+    /// # Errors
+    /// `EBADF` unless it was opened for reading.
+    pub(crate) fn check_reads(&self) -> Result<()> {
+        if self.access.is_some_and(AccessMode::reads) { Ok(()) } else { Err(Errno::EBADF) }
+    }
+
+    /// # Errors
+    /// `EBADF` unless it was opened for writing.
+    pub(crate) fn check_writes(&self) -> Result<()> {
+        if self.access.is_some_and(AccessMode::writes) { Ok(()) } else { Err(Errno::EBADF) }
+    }
+}
+
+/// A socket that was given a name.
+pub(crate) struct Bound {
+    /// The client has it, too.
+    pub(crate) socket: Arc<OwnedFd>,
+    pub(crate) _share: Share,
+}
+
+/// What a number stands for.
+pub(crate) enum Entry<B: Backend> {
+    Place(Place<B>),
+    Open(Arc<Open<B>>),
+    Bound(Arc<Bound>),
+}
+
+impl<B: Backend> Clone for Entry<B> {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Place(place) => Self::Place(place.clone()),
+            Self::Open(open) => Self::Open(Arc::clone(open)),
+            Self::Bound(bound) => Self::Bound(Arc::clone(bound)),
+        }
+    }
+}
+
+/// The numbers of a connection. Each is used once.
+pub(crate) struct Fds<B: Backend> {
+    table: Table<u64, Entry<B>>,
+    last: AtomicU64,
+    /// The descriptors of open files.
+    descriptors: Quota,
+}
+
+impl<B: Backend> Fds<B> {
+    /// No numbers yet, and never more than `limit`, their open files with so many descriptors.
+    pub(crate) fn new(limit: usize, descriptors: Quota) -> Self {
+        Self { table: Table::new(limit), last: AtomicU64::new(0), descriptors }
+    }
+
+    /// Room for descriptors, to be had before they are.
+    ///
+    /// # Errors
+    /// `ENFILE` when the connection holds as many as it may.
+    pub(crate) fn room(&self, descriptors: usize) -> Result<Share> {
+        self.descriptors.take(descriptors).ok_or(Errno::ENFILE)
+    }
+
+    /// A new number.
+    ///
+    /// # Errors
+    /// `ENFILE` at the limit.
+    pub(crate) fn insert(&self, entry: Entry<B>) -> Result<FdId> {
+        let id = self.last.fetch_add(1, Ordering::Relaxed) + 1;
+        self.table.put(id, entry)?;
+        Ok(FdId(id))
+    }
+
+    /// Two new numbers, one after the other, or none.
+    ///
+    /// # Errors
+    /// As [`insert`](Self::insert).
+    pub(crate) fn insert_both(&self, place: Place<B>, other: Entry<B>) -> Result<(FdId, FdId)> {
+        let second = self.last.fetch_add(2, Ordering::Relaxed) + 2;
+        let first = second - 1;
+        self.table.put(first, Entry::Place(place))?;
+        self.table.put(second, other).inspect_err(|_| drop(self.table.remove(first)))?;
+        Ok((FdId(first), FdId(second)))
+    }
+
+    /// Takes a number out of use.
+    ///
+    /// # Errors
+    /// `EBADF` when it was not in use.
+    pub(crate) fn remove(&self, fd: FdId) -> Result<Entry<B>> {
+        self.table.remove(fd.0)
+    }
+
+    /// What a number stands for, of whatever kind.
+    ///
+    /// # Errors
+    /// `EBADF` when it is not in use.
+    pub(crate) fn entry(&self, fd: FdId) -> Result<Entry<B>> {
+        self.table.shard(fd.0).get(&fd.0).cloned().ok_or(Errno::EBADF)
+    }
+
+    /// A place.
+    ///
+    /// # Errors
+    /// `EBADF` when the number is not in use, `EINVAL` when it stands for something else.
+    pub(crate) fn place(&self, fd: FdId) -> Result<Place<B>> {
+        match self.table.shard(fd.0).get(&fd.0) {
+            Some(Entry::Place(place)) => Ok(place.clone()),
+            Some(_) => Err(Errno::EINVAL),
+            None => Err(Errno::EBADF),
+        }
+    }
+
+    /// The place of a directory.
+    ///
+    /// # Errors
+    /// As [`place`](Self::place); `ENOTDIR` for anything else.
+    pub(crate) fn dir(&self, fd: FdId) -> Result<Place<B>> {
+        let place = self.place(fd)?;
+        if place.kind == FileKind::Directory { Ok(place) } else { Err(Errno::ENOTDIR) }
+    }
+
+    /// An open file.
+    ///
+    /// # Errors
+    /// As [`place`](Self::place).
+    pub(crate) fn open(&self, fd: FdId) -> Result<Arc<Open<B>>> {
+        match self.entry(fd)? {
+            Entry::Open(open) => Ok(open),
+            _ => Err(Errno::EINVAL),
+        }
+    }
+
+    /// A socket that was bound.
+    ///
+    /// # Errors
+    /// As [`place`](Self::place).
+    pub(crate) fn bound(&self, fd: FdId) -> Result<Arc<Bound>> {
+        match self.entry(fd)? {
+            Entry::Bound(bound) => Ok(bound),
+            _ => Err(Errno::EINVAL),
+        }
+    }
+}

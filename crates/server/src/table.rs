@@ -1,0 +1,88 @@
+//! [`Table`]: what a client holds, by its numbers.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry::{Occupied, Vacant};
+use std::hash::Hash;
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
+
+use gofer_vfs::{Errno, Result};
+
+use crate::sync::{AtomicUsize, Mutex, MutexGuard};
+
+/// How many maps the numbers are spread over, so that requests seldom meet at one lock.
+const SHARDS: usize = 6;
+
+/// A part of the table.
+pub(crate) type Shard<K, V> = HashMap<K, V>;
+
+/// Values by their numbers, never more than a limit.
+///
+/// No lock is held while a value is made or dropped, which may open or close files: values leave the table first and
+/// are dropped after.
+pub(crate) struct Table<K, V> {
+    shards: [Mutex<Shard<K, V>>; SHARDS],
+    held: AtomicUsize,
+    limit: usize,
+}
+
+impl<K: Copy + Eq + Hash + Into<u64>, V> Table<K, V> {
+    /// Nothing yet, and never more than `limit` values.
+    pub(crate) fn new(limit: usize) -> Self {
+        Self { shards: Default::default(), held: AtomicUsize::new(0), limit }
+    }
+
+    /// The part of the table that a number is in, locked.
+    pub(crate) fn shard(&self, key: K) -> MutexGuard<'_, Shard<K, V>> {
+        // The remainder is less than the number of shards.
+        let at = usize::try_from(key.into() % SHARDS as u64).unwrap_or(0);
+        self.shards[at].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes a number stand for a value, whatever it stood for before.
+    ///
+    /// # Errors
+    /// `ENFILE` at the limit.
+    pub(crate) fn put(&self, key: K, value: V) -> Result<()> {
+        let mut shard = self.shard(key);
+        let old = match shard.entry(key) {
+            Occupied(mut known) => Some(known.insert(value)),
+            Vacant(free) => {
+                if self.held.fetch_add(1, Ordering::Relaxed) >= self.limit {
+                    self.held.fetch_sub(1, Ordering::Relaxed);
+                    drop(shard);
+                    drop(value);
+                    return Err(Errno::ENFILE);
+                }
+                free.insert(value);
+                None
+            }
+        };
+        drop(shard);
+        drop(old);
+        Ok(())
+    }
+
+    /// Takes a number out of use and hands over what it stood for.
+    ///
+    /// # Errors
+    /// `EBADF` when it was not in use.
+    pub(crate) fn remove(&self, key: K) -> Result<V> {
+        let mut shard = self.shard(key);
+        let value = shard.remove(&key).ok_or(Errno::EBADF)?;
+        self.held.fetch_sub(1, Ordering::Relaxed);
+        if shard.capacity() > 64 && shard.len() < shard.capacity() / 8 {
+            let room = shard.len() * 2;
+            shard.shrink_to(room);
+        }
+        Ok(value)
+    }
+
+    /// Takes all numbers out of use.
+    pub(crate) fn clear(&self) {
+        for shard in &self.shards {
+            let all = std::mem::take(&mut *shard.lock().unwrap_or_else(PoisonError::into_inner));
+            self.held.fetch_sub(all.len(), Ordering::Relaxed);
+        }
+    }
+}
