@@ -30,9 +30,10 @@ impl<B: Backend> Session<B> {
         }
         let (mut failed, mut last) = (0, 0);
         for (bits, change) in changes(&t, self.policy().ids) {
-            let changed = change.and_then(|change| match change.is_empty() {
-                true => Ok(()),
-                false => self.backend().setattr(&place.node, None, &change),
+            let changed = change.and_then(|change| match change {
+                SetAttr { size: Some(_), .. } if place.kind == FileKind::Directory => Err(Errno::EISDIR),
+                change if change.is_empty() => Ok(()),
+                change => self.backend().setattr(&place.node, None, &change),
             });
             if let Err(errno) = changed {
                 (failed, last) = (failed | bits & t.mask, errno.on_wire());
