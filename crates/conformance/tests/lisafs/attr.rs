@@ -13,7 +13,7 @@ fn set(fd: FdId, mask: u32) -> SetStatReq {
 
 /// The mask of what failed, and why.
 fn changed(talk: &mut Talk, set: &SetStatReq) -> (u32, u32) {
-    let asked = talk.ask(set).unwrap();
+    let asked = talk.ask(set).expect("an answer");
     let SetStatResp { failed, errno } = asked.reply();
     (failed, errno)
 }

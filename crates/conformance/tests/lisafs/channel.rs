@@ -11,17 +11,17 @@ use super::*;
 
 /// Runs a client of a channel while another thread serves it.
 fn with_channel(mut talk: Talk, client: impl FnOnce(&mut Caller, FdId) + Send) {
-    let mut asked = talk.ask(&ChannelReq).unwrap();
+    let mut asked = talk.ask(&ChannelReq).expect("an answer");
     let ChannelResp { offset, length } = asked.reply();
     assert_eq!((offset, length), (0, 2 << 20));
-    let side = asked.descriptors.pop().unwrap();
-    let file = asked.descriptors.pop().unwrap();
+    let side = asked.descriptors.pop().expect("a descriptor");
+    let file = asked.descriptors.pop().expect("a descriptor");
     let offer = Offer { file, offset: 0, length, side };
     let mut channel = asked.channel.expect("a channel");
     thread::scope(|scope| {
         let root = talk.root;
         scope.spawn(move || {
-            let mut caller = Caller::new(offer, Waiting::Sleep).unwrap();
+            let mut caller = Caller::new(offer, Waiting::Sleep).expect("it can be done");
             client(&mut caller, root);
         });
         let (mut frame, mut buffers) = (Vec::new(), Buffers::default());
@@ -30,7 +30,7 @@ fn with_channel(mut talk: Talk, client: impl FnOnce(&mut Caller, FdId) + Send) {
             else {
                 break;
             };
-            request.reply(head, payload).unwrap();
+            request.reply(head, payload).expect("the channel goes on");
         }
     });
 }
@@ -43,21 +43,22 @@ fn ask<'a, M: Operation<'a>>(caller: &mut Caller, message: &M) -> Result<(Vec<u8
 }
 
 fn ask_bytes(caller: &mut Caller, bytes: &[u8]) -> Result<(Vec<u8>, Vec<OwnedFd>), Errno> {
-    let mut reply = caller.call(bytes, &[]).unwrap();
+    let mut reply = caller.call(bytes, &[]).expect("the channel goes on");
     let mut all = Vec::new();
     reply.body().append_to(&mut all, usize::MAX);
     let (head, payload) = all.split_at(DATAGRAM);
-    let descriptors: Vec<_> = (0..head[2]).map(|_| reply.descriptor().unwrap().unwrap()).collect();
+    let descriptors: Vec<_> =
+        (0..head[2]).map(|_| reply.descriptor().expect("a descriptor").expect("a descriptor")).collect();
     if head[..2] == [0, 0] {
         assert!(descriptors.is_empty());
-        return Err(Errno::from_host(i32::from_le_bytes(*payload.first_chunk().unwrap())));
+        return Err(Errno::from_host(i32::from_le_bytes(*payload.first_chunk().expect("an errno"))));
     }
     assert_eq!(head[..2], bytes[..2]);
     Ok((payload.to_vec(), descriptors))
 }
 
 fn decode<'p, R: Wire<'p>>(payload: &'p [u8]) -> R {
-    R::decode(&mut Reader::new(payload)).unwrap()
+    R::decode(&mut Reader::new(payload)).expect("a reply")
 }
 
 #[test]

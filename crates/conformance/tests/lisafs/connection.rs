@@ -12,12 +12,14 @@ use super::*;
 
 /// A server of a directory, and a client's end of a connection.
 fn serve(dir: &TempDir) -> UnixStream {
-    let backend = Access::ReadWrite(LocalFs::open(dir.path()).unwrap());
+    let backend = Access::ReadWrite(LocalFs::open(dir.path()).expect("an export"));
     let export = Export { name: None, backend, policy: everything() };
-    let server = Server::new(vec![export], Limits::default()).unwrap();
-    let (ours, theirs) = UnixStream::pair().unwrap();
-    server.connect_lisafs(Socket::from_fd(theirs.into()).unwrap(), 0, Settings::default()).unwrap();
-    ours.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let server = Server::new(vec![export], Limits::default()).expect("a server");
+    let (ours, theirs) = UnixStream::pair().expect("two sockets");
+    server
+        .connect_lisafs(Socket::from_fd(theirs.into()).expect("a socket"), 0, Settings::default())
+        .expect("it can be done");
+    ours.set_read_timeout(Some(Duration::from_secs(20))).expect("it can be done");
     ours
 }
 
@@ -30,10 +32,10 @@ fn request<'a, M: Operation<'a>>(message: &M) -> Vec<u8> {
 /// The number and payload of the next reply.
 fn reply(stream: &mut UnixStream) -> (u16, Vec<u8>) {
     let mut header = [0; HEADER];
-    stream.read_exact(&mut header).unwrap();
+    stream.read_exact(&mut header).expect("as much as is announced");
     let header = Header::decode(&header);
     let mut payload = vec![0; header.length as usize];
-    stream.read_exact(&mut payload).unwrap();
+    stream.read_exact(&mut payload).expect("as much as is announced");
     (header.number, payload)
 }
 

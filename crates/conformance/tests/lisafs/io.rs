@@ -90,7 +90,11 @@ fn listed(talk: &mut Talk, fd: FdId, count: i32) -> Result<Vec<String>, Errno> {
         let records: usize =
             entries.iter().map(|entry| Dirent::record_len(entry.name.as_bytes().len())).sum();
         assert!(records <= count.unsigned_abs() as usize);
-        all.extend(entries.iter().map(|entry| String::from_utf8(entry.name.as_bytes().to_vec()).unwrap()));
+        all.extend(
+            entries
+                .iter()
+                .map(|entry| String::from_utf8(entry.name.as_bytes().to_vec()).expect("it can be done")),
+        );
         next = count;
     }
 }

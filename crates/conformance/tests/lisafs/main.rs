@@ -52,16 +52,21 @@ impl Asked {
 
 impl Talk {
     fn new() -> Self {
-        Self::with(TempDir::new().unwrap(), false, everything(), Settings::default())
+        Self::with(
+            TempDir::new().expect("a directory for temporary files"),
+            false,
+            everything(),
+            Settings::default(),
+        )
     }
 
     fn with(dir: TempDir, read_only: bool, policy: Policy, settings: Settings) -> Self {
-        let tree = LocalFs::open(dir.path()).unwrap();
+        let tree = LocalFs::open(dir.path()).expect("an export");
         let backend = if read_only { Access::ReadOnly(ReadOnly(tree)) } else { Access::ReadWrite(tree) };
         let export = Export { name: None, backend, policy };
         let session = Session::alone(export, &Limits { channels: 4, ..Limits::default() }, true, settings);
         let mut talk = Self { session, buffers: Buffers::default(), dir, root: FdId::NONE };
-        talk.root = talk.ask(&MountReq).unwrap().reply::<MountResp<'_>>().root.fd;
+        talk.root = talk.ask(&MountReq).expect("an answer").reply::<MountResp<'_>>().root.fd;
         talk
     }
 
@@ -87,14 +92,14 @@ impl Talk {
         let payload = [&head[HEADER..], payload].concat();
         assert_eq!(header.length as usize, payload.len());
         if header.number == Failure::NUMBER {
-            let failure = Failure::decode(&mut Reader::new(&payload)).unwrap();
-            return Err(Errno::from_host(i32::try_from(failure.errno).unwrap()));
+            let failure = Failure::decode(&mut Reader::new(&payload)).expect("a reply");
+            return Err(Errno::from_host(i32::try_from(failure.errno).expect("an errno")));
         }
         assert_eq!(header.number, number);
         let descriptors = match descriptors {
             Descriptors::None => Vec::new(),
             Descriptors::One(one) => vec![one],
-            Descriptors::Kept(one) => vec![one.try_clone().unwrap()],
+            Descriptors::Kept(one) => vec![one.try_clone().expect("it can be done")],
             Descriptors::Two(two) => two.into(),
         };
         Ok(Asked { payload, descriptors, channel: channel.map(|channel| *channel) })
@@ -102,7 +107,7 @@ impl Talk {
 
     /// Walks to a path below the root.
     fn walk(&mut self, path: &str) -> Inode {
-        let asked = self.try_walk(path).unwrap();
+        let asked = self.try_walk(path).expect("an answer");
         let walked: WalkResp<'_> = asked.reply();
         assert_eq!(walked.status, WalkStatus::SUCCESS, "{path}");
         walked.inodes.iter().last().expect("at least a name")
@@ -122,14 +127,14 @@ impl Talk {
     /// Makes a file and says what its place is and the open file.
     fn create(&mut self, name: &str, flags: u32) -> (FdId, FdId) {
         let create = create(self.root, 0o644);
-        let asked = self.ask(&OpenCreateAtReq { create, flags, name: named(name) }).unwrap();
+        let asked = self.ask(&OpenCreateAtReq { create, flags, name: named(name) }).expect("an answer");
         let made: OpenCreateAtResp = asked.reply();
         (made.child.fd, made.fd)
     }
 
     fn close(&mut self, fds: &[FdId]) {
         let mut room = Vec::new();
-        self.ask(&CloseReq { fds: list(&mut room, fds) }).unwrap();
+        self.ask(&CloseReq { fds: list(&mut room, fds) }).expect("an answer");
     }
 }
 
@@ -148,13 +153,13 @@ fn list<'b, T: Wire<'b>>(room: &'b mut Vec<u8>, elements: &[T]) -> List<'b, T> {
 fn names<'b>(room: &'b mut Vec<u8>, path: &str) -> List<'b, Str<'b>> {
     let mut list = ListBuf::new(room);
     for name in path.split('/').filter(|_| !path.is_empty()) {
-        assert!(list.push_str(Str::new(name.as_bytes()).unwrap()));
+        assert!(list.push_str(Str::new(name.as_bytes()).expect("short")));
     }
     list.finish()
 }
 
 fn named(name: &str) -> Name<'_> {
-    Name::new(name.as_bytes()).unwrap()
+    Name::new(name.as_bytes()).expect("a name")
 }
 
 /// Something new in a directory, whose owner is left alone.

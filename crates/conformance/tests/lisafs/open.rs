@@ -10,7 +10,7 @@ use rustix::fs::{FileType, Mode, OFlags, mknodat};
 use super::*;
 
 fn flags_of(descriptor: &OwnedFd) -> OFlags {
-    rustix::fs::fcntl_getfl(descriptor).unwrap()
+    rustix::fs::fcntl_getfl(descriptor).expect("a file")
 }
 
 #[test]

@@ -12,14 +12,14 @@ fn connect(fd: FdId, kind: u32) -> ConnectReq {
 
 fn stream(asked: Asked) -> UnixStream {
     let stream = UnixStream::from(asked.descriptors.into_iter().next().expect("a descriptor"));
-    stream.set_nonblocking(false).unwrap();
+    stream.set_nonblocking(false).expect("it can be done");
     stream
 }
 
 fn word(from: &mut UnixStream) -> String {
     let mut word = [0; 5];
-    from.read_exact(&mut word).unwrap();
-    String::from_utf8(word.to_vec()).unwrap()
+    from.read_exact(&mut word).expect("as much as is announced");
+    String::from_utf8(word.to_vec()).expect("it can be done")
 }
 
 #[test]

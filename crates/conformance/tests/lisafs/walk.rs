@@ -7,15 +7,15 @@ use super::*;
 /// `d/f`, `d/e/`, `l` that points to `d`, and a FIFO.
 fn tree() -> Talk {
     let talk = Talk::new();
-    std::fs::create_dir_all(talk.path().join("d/e")).unwrap();
-    std::fs::write(talk.path().join("d/f"), "content").unwrap();
-    symlink("d", talk.path().join("l")).unwrap();
+    std::fs::create_dir_all(talk.path().join("d/e")).expect("a file");
+    std::fs::write(talk.path().join("d/f"), "content").expect("a file");
+    symlink("d", talk.path().join("l")).expect("a file");
     talk
 }
 
 /// The status, and the modes of what was walked to.
 fn came(talk: &mut Talk, path: &str) -> (WalkStatus, Vec<u16>) {
-    let asked = talk.try_walk(path).unwrap();
+    let asked = talk.try_walk(path).expect("an answer");
     let walked: WalkResp<'_> = asked.reply();
     (walked.status, walked.inodes.iter().map(|inode| inode.stat.mode & 0o170_000).collect())
 }
