@@ -13,10 +13,12 @@ mod generate;
 mod log;
 mod mount;
 mod report;
+mod runsc;
 mod sandbox;
 mod serve;
 mod signals;
 
+use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -24,7 +26,11 @@ use args::{Args, Command};
 use report::Failure;
 
 fn main() -> ExitCode {
-    match args::parse(std::env::args_os()).and_then(run) {
+    let words: Vec<OsString> = std::env::args_os().collect();
+    if let Some(code) = runsc::main(&words) {
+        return code;
+    }
+    match args::parse(words).and_then(run) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             if !failure.is_told() {

@@ -63,7 +63,7 @@ fn ended_by(signal: i32) -> String {
 
 /// Panics are caught and told in one line. The usual way to tell of one looks for the program's file, if the
 /// environment asks for it, and nothing can be looked for any more.
-fn quiet_panics() {
+pub(crate) fn quiet_panics() {
     std::panic::set_hook(Box::new(|panic| tracing::error!("{panic}")));
 }
 
@@ -115,7 +115,8 @@ pub(crate) fn print(report: &Report, format: ReportFormat) -> Result<String, Fai
     }
 }
 
-fn text(report: &Report) -> String {
+/// In lines for people.
+pub(crate) fn text(report: &Report) -> String {
     let mut text = format!("sandbox       {}\n", summary(report));
     // Writing to a string cannot fail.
     let mut line = |label: &str, fact: String| {
