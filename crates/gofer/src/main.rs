@@ -50,6 +50,7 @@ fn run(args: Args) -> Result<(), Failure> {
         Command::Check(check) => check::run(&check),
         Command::Mount(mount) => mount::run(&mount),
         Command::Demo => demo::run(),
+        Command::RunscInstall(install) => runsc::install(&install),
         Command::Completions { shell } => generate::completions(shell),
         Command::Man { dir } => generate::man(dir.as_deref()),
     }

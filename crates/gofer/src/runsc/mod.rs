@@ -7,10 +7,12 @@
 //! roots   what is served           -> a tree for each connection, the list of mounts
 //! mod     waits, sealing, serving
 //! log     errors as runsc shows them
-//! install a runsc that starts this gofer
+//! install, elf    a runsc that starts this gofer
 //! ```
 
 mod args;
+mod elf;
+mod install;
 mod log;
 mod roots;
 mod spec;
@@ -37,6 +39,8 @@ use crate::report::{Failure, errno};
 use crate::sandbox;
 
 use args::{Args, Becomes, Given};
+use install::BANNER;
+pub(crate) use install::{Install, run as install};
 use roots::Roots;
 use spec::Spec;
 
@@ -192,6 +196,7 @@ fn seal(roots: Roots, args: &Args) -> Result<Sealed, Failure> {
         at_end: Box::new(|_| ()),
     };
     let (sealed, report) = plan.enter_here().map_err(Failure::start)?;
+    tracing::info!("{} {BANNER}", env!("CARGO_PKG_VERSION"));
     sandbox::quiet_panics();
     for warning in sandbox::warnings(&report) {
         tracing::warn!("{warning}");
