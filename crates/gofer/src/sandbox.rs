@@ -3,7 +3,6 @@
 use std::fmt::Write;
 
 use gofer_jail::{Abi, Ended, Plan, Report, Sealed, Tasks, Tree};
-use gofer_server::HostSockets;
 use gofer_transport::listener::SocketFile;
 use gofer_vfs::XattrPolicy;
 use serde_json::{Value, json};
@@ -23,7 +22,7 @@ pub(crate) fn enter(
         tasks: Tasks {
             listen: config.listen.iter().any(|listen| !matches!(listen, Listen::Connection(_))),
             xattrs: config.xattr != XattrPolicy::None,
-            host_sockets: config.sockets != HostSockets::None,
+            host_sockets: config.sockets.may_connect(),
             // 9P has no messages for these.
             new_sockets: false,
             credentials: false,

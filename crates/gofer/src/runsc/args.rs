@@ -85,6 +85,13 @@ pub(crate) struct Becomes {
     pub(crate) group: Gid,
 }
 
+impl Args {
+    /// Whether the sandbox says as whom it connects to sockets of the host: since 2025.
+    pub(crate) fn has_credentials(&self) -> bool {
+        matches!(self.plan, MountPlan::Each(_)) && self.host_sockets.may_connect()
+    }
+}
+
 /// Which mounts have a connection, and which are only read because what is written stays in the sandbox.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum MountPlan {
@@ -217,8 +224,8 @@ impl Given {
             donates_roots: matches!(plan, MountPlan::Each(_)) && self.is_true("directfs", true),
             plan,
             host_sockets: match self.word("host-uds") {
-                // Making sockets alone is no policy of ours: who may make one may connect to it.
-                "create" | "all" => HostSockets::All,
+                "create" => HostSockets::Make,
+                "all" => HostSockets::All,
                 "open" => HostSockets::Connect,
                 _ if self.is_true("fsgofer-host-uds", false) => HostSockets::Connect,
                 _ => HostSockets::None,
@@ -380,7 +387,7 @@ mod tests {
         let sockets = |flags: &str| args(&format!("{flags} {LEAST}")).host_sockets;
         assert_eq!(sockets("--host-uds=none"), HostSockets::None);
         assert_eq!(sockets("--host-uds=open"), HostSockets::Connect);
-        assert_eq!(sockets("--host-uds=create"), HostSockets::All);
+        assert_eq!(sockets("--host-uds=create"), HostSockets::Make);
         assert_eq!(sockets("--host-uds=all"), HostSockets::All);
         assert_eq!(sockets("--fsgofer-host-uds"), HostSockets::Connect);
         assert!(args(&format!("--host-fifo=open {LEAST}")).host_fifos);

@@ -30,7 +30,7 @@ use std::thread;
 use gofer_jail::{Plan, Sealed, Tasks, Users, Violation};
 use gofer_localfs::LocalFs;
 use gofer_server::lisafs::Settings;
-use gofer_server::{Export, HostSockets, Limits, Policy, Server};
+use gofer_server::{Export, Limits, Policy, Server};
 use gofer_sys::process;
 use gofer_transport::Socket;
 use gofer_vfs::{Access, IdMap, ReadOnly, XattrPolicy};
@@ -185,7 +185,10 @@ fn seal(roots: Roots, args: &Args) -> Result<Sealed, Failure> {
         tasks: Tasks {
             listen: false,
             xattrs: true,
-            host_sockets: args.host_sockets != HostSockets::None,
+            host_sockets: args.host_sockets.may_connect(),
+            new_sockets: args.host_sockets.may_make(),
+            credentials: args.has_credentials(),
+            rename_flags: true,
             channels: true,
             donate: true,
             own_rights: false,
@@ -238,6 +241,7 @@ fn open(
         policy: Policy {
             xattr: XattrPolicy::All,
             sockets: args.host_sockets,
+            credentials: args.has_credentials(),
             fifos: args.host_fifos,
             strict: false,
             devices: false,
@@ -254,7 +258,7 @@ fn serve(
     connections: Vec<Socket>,
     settings: Settings,
 ) -> Result<(), Failure> {
-    let clients = connections.into_iter().enumerate();
+    let clients = (0..).zip(connections);
     let clients =
         clients.map(|(root, socket)| server.connect_lisafs(socket, root, settings).map_err(Failure::start));
     for client in clients.collect::<Result<Vec<_>, _>>()? {
