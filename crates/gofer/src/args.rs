@@ -16,6 +16,7 @@ use serde::Deserialize;
 use crate::bench::{Operation, Place};
 use crate::client;
 use crate::report::{EXIT_CODES, Failure};
+use crate::runsc;
 
 /// Serves directories of this host to untrusted clients over 9P2000.L, and uses such servers.
 #[derive(Debug, Parser)]
@@ -44,6 +45,9 @@ pub(crate) enum Command {
     /// See in ten seconds what it is for: a server that is attacked and measured. Needs no root, and leaves nothing.
     #[command(after_help = EXIT_CODES)]
     Demo,
+    /// Make a runsc that starts this program as its gofer.
+    #[command(after_help = EXIT_CODES)]
+    RunscInstall(runsc::Install),
     /// Print the completions of a shell.
     Completions {
         /// The shell.

@@ -168,6 +168,8 @@ fn sockets(policy: HostSockets) -> &'static str {
     match policy {
         HostSockets::None => "unix sockets in the exports are out of reach",
         HostSockets::Connect => "clients may connect to unix sockets in the exports",
+        // No message of 9P makes one that could be listened at.
+        HostSockets::Make => "clients may make new unix sockets in the exports",
         HostSockets::All => "clients may connect to unix sockets in the exports and make new ones",
     }
 }

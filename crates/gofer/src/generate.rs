@@ -104,6 +104,7 @@ mod tests {
             "check",
             "mount",
             "demo",
+            "runsc-install",
             "completions",
             "man",
         ];

@@ -13,10 +13,12 @@ mod generate;
 mod log;
 mod mount;
 mod report;
+mod runsc;
 mod sandbox;
 mod serve;
 mod signals;
 
+use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -24,7 +26,11 @@ use args::{Args, Command};
 use report::Failure;
 
 fn main() -> ExitCode {
-    match args::parse(std::env::args_os()).and_then(run) {
+    let words: Vec<OsString> = std::env::args_os().collect();
+    if let Some(code) = runsc::main(&words) {
+        return code;
+    }
+    match args::parse(words).and_then(run) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             if !failure.is_told() {
@@ -44,6 +50,7 @@ fn run(args: Args) -> Result<(), Failure> {
         Command::Check(check) => check::run(&check),
         Command::Mount(mount) => mount::run(&mount),
         Command::Demo => demo::run(),
+        Command::RunscInstall(install) => runsc::install(&install),
         Command::Completions { shell } => generate::completions(shell),
         Command::Man { dir } => generate::man(dir.as_deref()),
     }

@@ -3,7 +3,6 @@
 use std::fmt::Write;
 
 use gofer_jail::{Abi, Ended, Plan, Report, Sealed, Tasks, Tree};
-use gofer_server::HostSockets;
 use gofer_transport::listener::SocketFile;
 use gofer_vfs::XattrPolicy;
 use serde_json::{Value, json};
@@ -23,7 +22,7 @@ pub(crate) fn enter(
         tasks: Tasks {
             listen: config.listen.iter().any(|listen| !matches!(listen, Listen::Connection(_))),
             xattrs: config.xattr != XattrPolicy::None,
-            host_sockets: config.sockets != HostSockets::None,
+            host_sockets: config.sockets.may_connect(),
             // 9P has no messages for these.
             new_sockets: false,
             credentials: false,
@@ -63,7 +62,7 @@ fn ended_by(signal: i32) -> String {
 
 /// Panics are caught and told in one line. The usual way to tell of one looks for the program's file, if the
 /// environment asks for it, and nothing can be looked for any more.
-fn quiet_panics() {
+pub(crate) fn quiet_panics() {
     std::panic::set_hook(Box::new(|panic| tracing::error!("{panic}")));
 }
 
@@ -115,7 +114,8 @@ pub(crate) fn print(report: &Report, format: ReportFormat) -> Result<String, Fai
     }
 }
 
-fn text(report: &Report) -> String {
+/// In lines for people.
+pub(crate) fn text(report: &Report) -> String {
     let mut text = format!("sandbox       {}\n", summary(report));
     // Writing to a string cannot fail.
     let mut line = |label: &str, fact: String| {

@@ -21,13 +21,13 @@ pub(crate) fn rule(tree: &Tree, tasks: Tasks) -> (Rule, Below) {
 
 pub(crate) fn restrict(
     roots: &[OwnedFd],
-    rules: Vec<(Rule, Below)>,
+    rules: &[(Rule, Below)],
     newest: Abi,
 ) -> Result<(Abi, Vec<Rule>), Error> {
-    let (rules, below): (Vec<_>, Vec<_>) = rules.into_iter().unzip();
+    let below = rules.iter().map(|(_, below)| *below);
     let places: Vec<_> = roots.iter().map(AsFd::as_fd).zip(below).collect();
     match landlock::restrict(&places, newest) {
-        Ok(abi) => Ok((abi, rules)),
+        Ok(abi) => Ok((abi, rules.iter().map(|(rule, _)| rule.clone()).collect())),
         Err(errno @ Errno::EOPNOTSUPP) => Err(Error::new(
             Layer::Landlock,
             "restricting which files can be opened",

@@ -17,10 +17,14 @@
 //! All but `none` make a second process, which is the one that goes on. The first, the keeper, has no part in serving:
 //! it passes signals on, waits for the second to end, cleans up and ends in the same way. When a step is refused the
 //! second process ends, and nothing half-sealed is left.
+//!
+//! A process that was started in namespaces of its own stays the one it is ([`Plan::enter_here`], file `here`): of step 2
+//! nothing is left to do but to keep its mounts to itself.
 
 mod capabilities;
 mod descriptors;
 mod error;
+mod here;
 mod landlock;
 mod limits;
 mod namespaces;
@@ -33,6 +37,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
 use gofer_sys::capability::Capability;
+use gofer_sys::landlock::Below;
 use gofer_sys::namespace::{self, Child, Namespaces, Side};
 use gofer_sys::open::ProcFd;
 use gofer_sys::process;
@@ -178,7 +183,7 @@ pub struct Plan {
 
 /// The proof that the process has given up what was asked for, and what it has kept to serve.
 ///
-/// Only [`Plan::enter`] makes one. It can be neither written down nor copied:
+/// Only a [`Plan`] makes one. It can be neither written down nor copied:
 ///
 /// ```compile_fail,E0063
 /// let sealed = gofer_jail::Sealed {};
@@ -311,9 +316,10 @@ impl Plan {
         report.closed = descriptors::close()?;
         report.namespaces = namespaces::enter(wanted)?;
         let quotas = namespaces::quotas(wanted);
-        let rules: Vec<_> = self.trees.iter().map(|tree| landlock::rule(tree, self.tasks)).collect();
-        let needs = Needs::new(&self.trees, self.tasks);
-        let sealed = root::enter(self.trees, self.tasks, layers)?;
+        let rest = Rest::of(&self);
+        let sealed = root::enter(&self.trees, self.tasks, layers)?;
+        // Opened in the old namespace: by `..` they lead to all of it.
+        drop(self.trees);
         weaker.unless(namespaces::exhaust(quotas))?;
         if layers.privileges {
             report.limits = limits::freeze()?;
@@ -324,15 +330,42 @@ impl Plan {
             report.capabilities = Some(capabilities::reduce(kept)?);
         }
         if layers.landlock {
-            let (abi, rules) = landlock::restrict(&sealed.roots, rules, self.landlock)?;
-            report.landlock = Some((abi.0, rules));
-            weaker.unless(landlock::is_complete(abi))?;
+            report.landlock = Some(rest.landlock(&sealed, &mut weaker)?);
         }
         if layers.seccomp {
-            report.seccomp = Some(seccomp::install(&needs, &sealed.procfd, self.violation)?);
+            report.seccomp = Some(rest.seccomp(&sealed)?);
         }
         report.weaker = weaker.reasons;
         Ok((sealed, report))
+    }
+}
+
+/// What the last steps need to know of a plan, whose trees are gone by then.
+struct Rest {
+    rules: Vec<(Rule, Below)>,
+    newest: Abi,
+    needs: Needs,
+    violation: Violation,
+}
+
+impl Rest {
+    fn of(plan: &Plan) -> Self {
+        Self {
+            rules: plan.trees.iter().map(|tree| landlock::rule(tree, plan.tasks)).collect(),
+            newest: plan.landlock,
+            needs: Needs::new(&plan.trees, plan.tasks),
+            violation: plan.violation,
+        }
+    }
+
+    fn landlock(&self, sealed: &Sealed, weaker: &mut Weaker) -> Result<(u32, Vec<Rule>), Error> {
+        let (abi, rules) = landlock::restrict(&sealed.roots, &self.rules, self.newest)?;
+        weaker.unless(landlock::is_complete(abi))?;
+        Ok((abi.0, rules))
+    }
+
+    fn seccomp(&self, sealed: &Sealed) -> Result<Vec<Operations>, Error> {
+        seccomp::install(&self.needs, &sealed.procfd, self.violation)
     }
 }
 

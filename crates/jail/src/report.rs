@@ -31,7 +31,7 @@ pub struct Held {
 }
 
 /// What Landlock allows below a tree.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Rule {
     /// Where it is.
     pub path: String,

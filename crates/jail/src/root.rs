@@ -12,14 +12,14 @@ use gofer_vfs::Errno;
 
 use crate::{Error, Layer, Layers, Sealed, Tasks, Tree};
 
-pub(crate) fn enter(trees: Vec<Tree>, tasks: Tasks, layers: Layers) -> Result<Sealed, Error> {
+pub(crate) fn enter(trees: &[Tree], tasks: Tasks, layers: Layers) -> Result<Sealed, Error> {
     if !layers.namespaces {
         let procfd = ProcFd::open().map_err(no_proc)?;
-        return Ok(Sealed { procfd, roots: trees.into_iter().map(|tree| tree.place).collect() });
+        let roots =
+            trees.iter().map(|tree| walk::dup(tree.place.as_fd()).map_err(|errno| no_more(tree, errno)));
+        return Ok(Sealed { procfd, roots: roots.collect::<Result<_, _>>()? });
     }
     let roots = trees.iter().map(|tree| detach(tree, tasks)).collect::<Result<_, _>>()?;
-    // Opened in the old namespace: by `..` they lead to all of it.
-    drop(trees);
     let procfd = ProcFd::detached().map_err(no_proc)?;
     mount::empty_root().map_err(|errno| {
         Error::new(
@@ -64,6 +64,15 @@ fn detach(tree: &Tree, tasks: Tasks) -> Result<std::os::fd::OwnedFd, Error> {
             refused("restricting the mount of", errno, "allow mount_setattr(2), or say --sandbox landlock")
         }
     }
+}
+
+fn no_more(tree: &Tree, errno: Errno) -> Error {
+    Error::new(
+        Layer::Root,
+        format!("keeping {:?}", tree.path),
+        errno,
+        "raise the limit of open files (ulimit -Hn)",
+    )
 }
 
 pub(crate) fn no_proc(errno: Errno) -> Error {

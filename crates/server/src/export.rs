@@ -14,8 +14,22 @@ pub enum HostSockets {
     None,
     /// Connect to them.
     Connect,
-    /// Connect, and make new ones where the protocol can.
+    /// Make new ones where the protocol can.
+    Make,
+    /// Both.
     All,
+}
+
+impl HostSockets {
+    /// Whether clients may connect to them.
+    pub fn may_connect(self) -> bool {
+        matches!(self, Self::Connect | Self::All)
+    }
+
+    /// Whether clients may make new ones.
+    pub fn may_make(self) -> bool {
+        matches!(self, Self::Make | Self::All)
+    }
 }
 
 /// What clients of an export may do beyond files and directories.

@@ -21,6 +21,8 @@ pub const SYSCALLS: &[Call] = &[
     syscall!(fcntl).with(Need::Start),
     syscall!(prlimit64).with(Need::Start),
     syscall!(umask).with(Need::Start),
+    syscall!(setgid).with(Need::Start),
+    syscall!(setuid).with(Need::Start),
     syscall!(capset).with(Need::Start),
     syscall!(prctl).with(Need::Start),
     syscall!(keyctl).with(Need::Start),
@@ -37,6 +39,24 @@ pub fn raise_nofile() -> Result<u64> {
     rustix::process::setrlimit(Resource::Nofile, Rlimit { current: now.maximum, maximum: now.maximum })
         .map_err(errno)?;
     Ok(now.maximum.unwrap_or(u64::MAX))
+}
+
+/// Sets the number of descriptors this process may hold, which it cannot raise again.
+///
+/// # Errors
+/// Those of `setrlimit(2)`: `EPERM` above what it may hold now, without `CAP_SYS_RESOURCE`.
+pub fn limit_nofile(most: u64) -> Result<()> {
+    rustix::process::setrlimit(Resource::Nofile, Rlimit { current: Some(most), maximum: Some(most) })
+        .map_err(errno)
+}
+
+/// Makes this thread, which must be the only one, one of another user and group.
+///
+/// # Errors
+/// Those of `setuid(2)` and `setgid(2)`: `EINVAL` for ids that do not exist in this namespace of users.
+pub fn become_user(uid: Uid, gid: Gid) -> Result<()> {
+    rustix::thread::set_thread_gid(rustix::thread::Gid::from_raw(gid.0)).map_err(errno)?;
+    rustix::thread::set_thread_uid(rustix::thread::Uid::from_raw(uid.0)).map_err(errno)
 }
 
 /// Sets the process's umask to 0: new files get exactly the mode a client asked for.

@@ -151,7 +151,7 @@ numbers! {
     sched_yield SYS_sched_yield seccomp SYS_seccomp sendmsg SYS_sendmsg sendto SYS_sendto
     set_robust_list SYS_set_robust_list setresgid SYS_setresgid setresuid SYS_setresuid setsockopt SYS_setsockopt setxattr SYS_setxattr
     shutdown SYS_shutdown sigaltstack SYS_sigaltstack socket SYS_socket socketpair SYS_socketpair
-    setsid SYS_setsid statx SYS_statx symlinkat SYS_symlinkat tgkill SYS_tgkill umask SYS_umask umount2 SYS_umount2
+    setgid SYS_setgid setsid SYS_setsid setuid SYS_setuid statx SYS_statx symlinkat SYS_symlinkat tgkill SYS_tgkill umask SYS_umask umount2 SYS_umount2
     unlinkat SYS_unlinkat unshare SYS_unshare utimensat SYS_utimensat wait4 SYS_wait4 write SYS_write
     fsopen SYS_fsopen fsconfig SYS_fsconfig fsmount SYS_fsmount
 }

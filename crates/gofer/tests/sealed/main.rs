@@ -59,7 +59,7 @@ fn words(trees: &[(&'static str, &Path)], setup: Setup) -> Vec<String> {
         match policy.sockets {
             HostSockets::None => "none",
             HostSockets::Connect => "connect",
-            HostSockets::All => "all",
+            HostSockets::Make | HostSockets::All => "all",
         },
     );
     words

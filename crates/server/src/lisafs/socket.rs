@@ -13,7 +13,6 @@ use super::attr::statx;
 use super::entry::perm;
 use super::fds::{Bound, Entry, Place};
 use super::{Answer, Cx, Session};
-use crate::export::HostSockets;
 use crate::protocol::Descriptors;
 
 impl<B: Backend> Session<B> {
@@ -39,7 +38,7 @@ impl<B: Backend> Session<B> {
         if self.is_removed(&place)? {
             return Err(Errno::EINVAL);
         }
-        if self.policy().sockets == HostSockets::None {
+        if !self.policy().sockets.may_connect() {
             return Err(Errno::EPERM);
         }
         let kind = kind(t.kind)?;
@@ -50,7 +49,7 @@ impl<B: Backend> Session<B> {
 
     pub(super) fn bind_at(&self, t: BindAtReq<'_>, _: Cx<'_>) -> Result<Answer<BindAtResp>> {
         let dir = self.fds.dir(t.create.dir)?;
-        if self.policy().sockets != HostSockets::All {
+        if !self.policy().sockets.may_make() {
             return Err(Errno::EPERM);
         }
         let kind = kind(t.kind)?;

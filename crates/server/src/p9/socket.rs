@@ -4,7 +4,6 @@ use gofer_vfs::{Backend, Errno, FileKind, Result, SocketKind};
 use gofer_wire::p9::{Rlconnect, Tlconnect};
 
 use super::{Answer, Cx, Session};
-use crate::export::HostSockets;
 
 impl<B: Backend> Session<B> {
     /// Connects to a unix socket of the host and hands the connection over.
@@ -14,7 +13,7 @@ impl<B: Backend> Session<B> {
         if place.kind != FileKind::Socket || self.is_removed(place)? {
             return Err(Errno::EINVAL);
         }
-        if self.policy(place).sockets == HostSockets::None {
+        if !self.policy(place).sockets.may_connect() {
             return Err(Errno::ECONNREFUSED);
         }
         if !self.donates || !cx.version.is_google() {

@@ -9,7 +9,6 @@ use gofer_wire::p9::{
 use super::attr::{stat, valid};
 use super::fids::Place;
 use super::{Cx, Session};
-use crate::export::HostSockets;
 use crate::steps::stat_steps;
 
 /// Where names lead.
@@ -91,7 +90,7 @@ impl<B: Backend> Session<B> {
         let policy = self.policy(place);
         match kind {
             FileKind::Regular | FileKind::Directory | FileKind::Symlink => true,
-            FileKind::Socket => policy.sockets != HostSockets::None,
+            FileKind::Socket => policy.sockets.may_connect(),
             FileKind::Fifo => policy.fifos,
             FileKind::CharDevice | FileKind::BlockDevice => false,
         }

@@ -1,0 +1,262 @@
+//! `gofer runsc-install`: a runsc that starts this gofer.
+//!
+//! Three files in a directory: a copy of runsc that starts the second in place of itself ([`elf`](super::elf)), a copy of this
+//! program, and a link to the original, to which this program passes on what is not for a gofer.
+
+use std::fmt::Write;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use clap::ValueHint;
+use gofer_sys::process;
+use gofer_vfs::Uid;
+
+use super::{ORIGINAL, elf};
+use crate::report::{self, Failure};
+
+/// The copy of runsc.
+const RUNSC: &str = "runsc";
+/// The copy of this program.
+const GOFER: &str = "gofer";
+/// What the debug log of a gofer of ours says of itself first.
+pub(crate) const BANNER: &str = "gofer, in place of runsc's own";
+
+/// The options of `gofer runsc-install`.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Install {
+    /// The runsc to copy; it stays as it is, and is used for all but the gofer.
+    #[arg(long, value_name = "PATH", default_value = "/usr/bin/runsc", value_hint = ValueHint::FilePath)]
+    runsc: PathBuf,
+
+    /// Where to put the copies: a directory that everybody can reach, and only its owner can write to.
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    out: PathBuf,
+
+    /// Run a container, and say what served it.
+    #[arg(long)]
+    check: bool,
+}
+
+/// Installs, says how it is used, and tries it.
+pub(crate) fn run(install: &Install) -> Result<(), Failure> {
+    let original = install
+        .runsc
+        .canonicalize()
+        .map_err(|error| cannot("copy", &install.runsc, &error, "check --runsc"))?;
+    let own = std::env::current_exe()
+        .map_err(|error| cannot("find", Path::new("this program"), &error, "try again"))?;
+    fs::create_dir_all(&install.out)
+        .map_err(|error| cannot("make", &install.out, &error, "choose another --out"))?;
+    let out =
+        install.out.canonicalize().map_err(|error| cannot("find", &install.out, &error, "check --out"))?;
+    for path in [&original, &out] {
+        reachable(path)?;
+    }
+    owned(&out)?;
+    let gofer = out.join(GOFER);
+    let mut program =
+        fs::read(&original).map_err(|error| cannot("read", &original, &error, "check --runsc"))?;
+    elf::redirect(&mut program, gofer.as_os_str().as_bytes()).map_err(|why| {
+        Failure::start(format!(
+            "cannot copy {original:?}: {why}; build runsc with another path (docs/runsc.md)"
+        ))
+    })?;
+    let own = fs::read(&own).map_err(|error| cannot("read", &own, &error, "let this user read it"))?;
+    write(&gofer, &own)?;
+    link(&original, &out.join(ORIGINAL))?;
+    // Last: what it starts is there.
+    write(&out.join(RUNSC), &program)?;
+    report::print(usage(&out, &original).as_bytes())?;
+    if install.check { check(&out) } else { Ok(()) }
+}
+
+fn cannot(what: &str, path: &Path, error: &std::io::Error, fix: &str) -> Failure {
+    Failure::start(format!("cannot {what} {path:?}: {}; {fix}", report::errno(error)))
+}
+
+/// The sandbox, which is started through these files, is nobody: it must be able to run them.
+fn reachable(path: &Path) -> Result<(), Failure> {
+    for part in path.ancestors() {
+        let mode =
+            fs::metadata(part).map_err(|error| cannot("look at", part, &error, "check the path"))?.mode();
+        if mode & 0o001 == 0 {
+            return Err(Failure::start(format!(
+                "{part:?} is closed to others (mode {:o}), and a sandbox runs as nobody; choose another place, or open it: \
+                 chmod o+x",
+                mode & 0o7777
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Whoever may write to the directory has what is run as the user who starts containers.
+fn owned(out: &Path) -> Result<(), Failure> {
+    let found = fs::metadata(out).map_err(|error| cannot("look at", out, &error, "check --out"))?;
+    let (user, _) = process::user();
+    if found.mode() & 0o022 != 0 || (found.uid() != user.0 && found.uid() != 0) {
+        return Err(Failure::start(format!(
+            "others may write to {out:?}; choose a directory that is yours alone"
+        )));
+    }
+    Ok(())
+}
+
+/// Writes a program; one that is running stays what it is.
+fn write(path: &Path, program: &[u8]) -> Result<(), Failure> {
+    let new = path.with_extension("new");
+    let failed = |error: std::io::Error| cannot("write", path, &error, "choose another --out");
+    // Left over from an attempt that was ended.
+    let _ = fs::remove_file(&new);
+    fs::write(&new, program).map_err(failed)?;
+    fs::set_permissions(&new, fs::Permissions::from_mode(0o755)).map_err(failed)?;
+    fs::rename(&new, path).map_err(failed)
+}
+
+fn link(original: &Path, at: &Path) -> Result<(), Failure> {
+    let failed = |error: std::io::Error| cannot("write", at, &error, "choose another --out");
+    let new = at.with_extension("new");
+    let _ = fs::remove_file(&new);
+    symlink(original, &new).and_then(|()| fs::rename(&new, at)).map_err(failed)
+}
+
+/// What is there, and how a container manager is told to use it.
+fn usage(out: &Path, original: &Path) -> String {
+    let runsc = out.join(RUNSC);
+    format!(
+        "{} starts {} as its gofer, and {} for all else.
+
+Docker, in /etc/docker/daemon.json:
+  {{\"runtimes\": {{\"runsc\": {{\"path\": {:?}}}}}}}
+
+containerd, in /etc/containerd/config.toml:
+  [plugins.\"io.containerd.grpc.v1.cri\".containerd.runtimes.runsc]
+    runtime_type = \"io.containerd.runsc.v1\"
+  [plugins.\"io.containerd.grpc.v1.cri\".containerd.runtimes.runsc.options]
+    TypeUrl = \"io.containerd.runsc.v1.options\"
+    ConfigPath = \"/etc/containerd/runsc.toml\"
+and in /etc/containerd/runsc.toml:
+  binary_name = {:?}
+
+After an update of runsc or gofer, install again.
+",
+        runsc.display(),
+        out.join(GOFER).display(),
+        original.display(),
+        runsc,
+        runsc,
+    )
+}
+
+/// Runs a container, and says what served it.
+fn check(out: &Path) -> Result<(), Failure> {
+    let runsc = out.join(RUNSC);
+    let logs = Logs::new()?;
+    let start = Instant::now();
+    let mut command = Command::new(&runsc);
+    command.arg(with("--root=", &logs.0.join("state"))).arg(with("--debug-log=", &logs.0.join("log/")));
+    command.args(["--network=none", "--ignore-cgroups"]);
+    if process::user().0 != Uid(0) {
+        command.arg("--rootless");
+    }
+    let said = command.args(["do", "/bin/sh", "-c", "echo served"]).stdin(Stdio::null()).output();
+    let said = said.map_err(|error| cannot("start", &runsc, &error, "check --runsc"))?;
+    if !said.status.success() || said.stdout != b"served\n" {
+        let why = String::from_utf8_lossy(&said.stderr);
+        return Err(Failure::running(format!(
+            "no container runs: {}; see whether one runs with the original: runsc do true",
+            why.trim().replace('\n', ", ")
+        )));
+    }
+    let took = start.elapsed().as_secs_f64();
+    let log = logs.gofer().ok_or_else(|| {
+        Failure::running(format!("a container ran, and not by {:?}; is {runsc:?} the copy?", out.join(GOFER)))
+    })?;
+    let mut text = format!("\nA container ran, in {took:.2} s. Its gofer said:\n");
+    for line in log.lines() {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "  {line}");
+    }
+    report::print(text.as_bytes())
+}
+
+fn with(flag: &str, path: &Path) -> std::ffi::OsString {
+    let mut word = std::ffi::OsString::from(flag);
+    word.push(path);
+    word
+}
+
+/// A directory for the logs of one container, removed at the end.
+struct Logs(PathBuf);
+
+impl Logs {
+    fn new() -> Result<Self, Failure> {
+        let dir = std::env::temp_dir().join(format!("gofer-runsc-{}", std::process::id()));
+        fs::create_dir(&dir).map_err(|error| cannot("make", &dir, &error, "set TMPDIR"))?;
+        Ok(Self(dir))
+    }
+
+    /// What the gofer wrote, if it was ours.
+    fn gofer(&self) -> Option<String> {
+        let files = fs::read_dir(self.0.join("log")).ok()?.flatten();
+        let texts = files.filter_map(|file| fs::read_to_string(file.path()).ok());
+        texts.into_iter().find(|text| text.contains(BANNER))
+    }
+}
+
+impl Drop for Logs {
+    fn drop(&mut self) {
+        // Nothing depends on it.
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_nobody_can_run_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o700)).unwrap();
+        let message = reachable(dir.path()).unwrap_err().to_string();
+        assert!(message.contains("closed to others") && message.contains("chmod o+x"), "{message}");
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).unwrap();
+        let message = owned(dir.path()).unwrap_err().to_string();
+        assert!(message.contains("others may write"), "{message}");
+    }
+
+    #[test]
+    fn what_is_installed_replaces_what_was() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = dir.path().join("runsc");
+        for program in [b"one", b"two"] {
+            write(&at, program).unwrap();
+            assert_eq!(fs::read(&at).unwrap(), program);
+            assert_eq!(fs::metadata(&at).unwrap().mode() & 0o7777, 0o755);
+        }
+        let original = dir.path().join(ORIGINAL);
+        for target in ["/usr/bin/runsc", "/usr/local/bin/runsc"] {
+            link(Path::new(target), &original).unwrap();
+            assert_eq!(fs::read_link(&original).unwrap(), Path::new(target));
+        }
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2, "nothing is left over");
+    }
+
+    #[test]
+    fn what_cannot_be_copied_is_told() {
+        let dir = tempfile::tempdir_in("/var/tmp").unwrap();
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let out = dir.path().join("out");
+        let install = |runsc: &str| run(&Install { runsc: runsc.into(), out: out.clone(), check: false });
+        let message = install("/bin/sh").unwrap_err().to_string();
+        assert!(message.contains("sh\": it is ") && message.contains("; "), "{message}");
+        let message = install("/nowhere").unwrap_err().to_string();
+        assert!(message.contains("ENOENT"), "{message}");
+        assert_eq!(fs::read_dir(&out).unwrap().count(), 0, "nothing is written before all is known");
+    }
+}
