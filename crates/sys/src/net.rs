@@ -185,7 +185,11 @@ const _: () = assert!(size_of::<libc::sockaddr_vm>() == VSOCK_LEN as usize);
 /// # Errors
 /// Those of `socket(2)` and `bind(2)`: `EAFNOSUPPORT` where the kernel has no vsock.
 pub fn listen_vsock(address: VsockAddr) -> Result<OwnedFd> {
-    let socket = socket(AddressFamily::from_raw(FAMILY_VSOCK))?;
+    bind_vsock(socket(AddressFamily::from_raw(FAMILY_VSOCK))?, address)
+}
+
+/// Lets a vsock listen.
+pub(crate) fn bind_vsock(socket: OwnedFd, address: VsockAddr) -> Result<OwnedFd> {
     let vm = address.raw();
     // SAFETY: `vm` is a live `sockaddr_vm` and `VSOCK_LEN` its size (asserted above); the kernel reads
     // that many bytes during the call and keeps no pointer. The descriptor is open: `socket` owns it.

@@ -10,7 +10,7 @@ use std::os::fd::{AsFd, AsRawFd};
 use gofer_vfs::{Errno, Result};
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
-    TargetArch,
+    TargetArch, sock_filter,
 };
 
 use crate::open::ProcFd;
@@ -239,7 +239,12 @@ fn apply(mut rules: Rules, other: &SeccompAction, matched: &SeccompAction) -> Re
         program.pop();
         program.extend(part);
     }
-    seccompiler::apply_filter(&program).map_err(|error| match error {
+    install_program(&program)
+}
+
+/// Installs a program, and sets `PR_SET_NO_NEW_PRIVS`.
+pub(crate) fn install_program(program: &[sock_filter]) -> Result<()> {
+    seccompiler::apply_filter(program).map_err(|error| match error {
         seccompiler::Error::Prctl(error) | seccompiler::Error::Seccomp(error) => {
             Errno::from_host(error.raw_os_error().unwrap_or(0))
         }
