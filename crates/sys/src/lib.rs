@@ -24,6 +24,7 @@ pub mod mount;
 pub mod namespace;
 pub mod net;
 pub mod open;
+pub mod pipe;
 pub mod process;
 pub mod runtime;
 pub mod seccomp;
@@ -57,6 +58,7 @@ pub const SYSCALLS: &[(&str, &[Call])] = &[
     ("namespace", namespace::SYSCALLS),
     ("net", net::SYSCALLS),
     ("open", open::SYSCALLS),
+    ("pipe", pipe::SYSCALLS),
     ("process", process::SYSCALLS),
     ("runtime", runtime::SYSCALLS),
     ("seccomp", seccomp::SYSCALLS),

@@ -369,14 +369,14 @@ pub fn accept(listener: BorrowedFd<'_>, until: &Latch) -> Result<Option<OwnedFd>
 }
 
 #[derive(Clone, Copy)]
-enum Direction {
+pub(crate) enum Direction {
     Recv,
     Send,
 }
 
 /// Makes a call until it neither is interrupted nor would block. Others may share the socket's open file
 /// description and make it non-blocking at any time; it then is waited for here, as long as its timeout says.
-fn patiently<T>(
+pub(crate) fn patiently<T>(
     socket: BorrowedFd<'_>,
     direction: Direction,
     mut f: impl FnMut() -> rustix::io::Result<T>,
