@@ -143,6 +143,11 @@ pub(crate) fn text(report: &Report) -> String {
             line("landlock", format!("{}: {}", rule.path, rule.rights));
         }
     }
+    match report.families {
+        None => {}
+        Some([]) => line("sockets", "none are made".to_owned()),
+        Some(families) => line("sockets", format!("made of these families only: {}", families.join(" "))),
+    }
     for module in report.seccomp.iter().flatten() {
         let calls = module.calls.iter().map(|(name, forms)| match forms {
             0 => (*name).to_owned(),
@@ -187,6 +192,7 @@ fn value(report: &Report) -> Value {
         "open_files": report.limits,
         "capabilities": capabilities,
         "landlock": landlock,
+        "socket_families": report.families,
         "seccomp": seccomp,
         "weaker_because": report.weaker.iter().map(ToString::to_string).collect::<Vec<_>>(),
     })

@@ -6,8 +6,7 @@
 //! calls are not on the list of system calls, which is the only layer against mistakes of the kernel.
 //!
 //! The exit code is 1 when something succeeds that must not: an attempt has to be stopped by two layers, each of which
-//! does it alone, where the process is root, and by Landlock or the list of system calls where it is not. For those
-//! marked `*` the kernel has one layer only, as the reason below the table says.
+//! does it alone, where the process is root, and by Landlock or the list of system calls where it is not.
 
 #![expect(clippy::unwrap_used, reason = "a test reports by panicking")]
 
@@ -92,15 +91,13 @@ struct Attempt {
     what: &'static str,
     /// Whether nothing can be changed where it is made.
     read_only: bool,
-    /// Why one layer is all there is.
-    alone: Option<&'static str>,
     /// What is done before the process is sealed.
     before: fn() -> Result<()>,
     run: fn(&Here<'_>) -> Result<()>,
 }
 
 const fn to(what: &'static str, run: fn(&Here<'_>) -> Result<()>) -> Attempt {
-    Attempt { what, read_only: false, alone: None, before: || Ok(()), run }
+    Attempt { what, read_only: false, before: || Ok(()), run }
 }
 
 impl Attempt {
@@ -148,10 +145,8 @@ const ATTEMPTS: &[Attempt] = &[
     }),
     to("see the host's packets (packet socket)", |_| net::packets()),
     to("see the host's addresses (netlink socket)", |_| net::addresses()),
-    Attempt {
-        alone: Some("Linux has one namespace of vsocks, and Landlock has no rights for them"),
-        ..to("listen to other machines (vsock)", |_| net::vsock())
-    },
+    to("listen to other machines (vsock)", |_| net::vsock()),
+    to("listen to other machines by io_uring", |_| ring::vsock()),
     // Keys.
     to("read a key of the session (keyctl)", |_| attempt::read_key(Keyring::Session))
         .after(|| attempt::add_key(Keyring::Session)),
@@ -170,18 +165,19 @@ const ATTEMPTS: &[Attempt] = &[
     to("userfaultfd", |_| attempt::userfaultfd()),
 ];
 
-const COLUMNS: [(&str, Layers); 7] = [
+const COLUMNS: [(&str, Layers); 8] = [
     ("none", Layers::NONE),
     ("namespaces", Layers { namespaces: true, users: true, ..Layers::NONE }),
     ("privileges", Layers { privileges: true, ..Layers::NONE }),
     ("capabilities", Layers { capabilities: true, ..Layers::NONE }),
     ("landlock", Layers { landlock: true, ..Layers::NONE }),
+    ("families", Layers { families: true, ..Layers::NONE }),
     ("seccomp", Layers { seccomp: true, ..Layers::NONE }),
     ("all", Layers::ALL),
 ];
 const LANDLOCK: usize = 4;
-const SECCOMP: usize = 5;
-const ALL: usize = 6;
+const SECCOMP: usize = 6;
+const ALL: usize = 7;
 
 /// What came of an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -317,19 +313,16 @@ fn table() -> ExitCode {
     let mut failed = Vec::new();
     for (row, attempt) in ATTEMPTS.iter().enumerate() {
         let outcomes: Vec<_> = (0..COLUMNS.len()).map(|column| others.outcome(row, column)).collect();
-        let mark = if attempt.alone.is_some() { " *" } else { "" };
-        print!("{:<44}", format!("{}{mark}", attempt.what));
+        print!("{:<44}", attempt.what);
         let cells = outcomes.iter().map(|outcome| match outcome {
             Outcome::Succeeded => format!("{:<13}", "-"),
             Outcome::Stopped(how) => format!("{how:<13}"),
         });
         println!("{}", cells.collect::<String>());
         let stops = |column: usize| outcomes[column] != Outcome::Succeeded;
-        let alone = (1..ALL).filter(|column| stops(*column)).count();
-        let held = match (attempt.alone, is_root) {
-            (None, true) => alone >= 2,
-            (None, false) => stops(LANDLOCK) || stops(SECCOMP),
-            (Some(_), _) => stops(SECCOMP),
+        let held = match is_root {
+            true => (1..ALL).filter(|column| stops(*column)).count() >= 2,
+            false => stops(LANDLOCK) || stops(SECCOMP),
         };
         if !held || !stops(ALL) {
             failed.push(attempt.what);
@@ -338,9 +331,6 @@ fn table() -> ExitCode {
     println!(
         "\n-: it succeeded. SIGSYS: the process was ended. What \"none\" stops, this system refuses to everybody."
     );
-    for (what, why) in ATTEMPTS.iter().filter_map(|attempt| Some((attempt.what, attempt.alone?))) {
-        println!("*: {what}: one layer. {why}.");
-    }
     println!("{} of {} rows hold", ATTEMPTS.len() - failed.len(), ATTEMPTS.len());
     if failed.is_empty() {
         ExitCode::SUCCESS

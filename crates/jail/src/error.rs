@@ -23,11 +23,13 @@ pub enum Layer {
     Capabilities,
     /// Landlock.
     Landlock,
+    /// The families of sockets.
+    Families,
     /// The filter of system calls.
     Seccomp,
 }
 
-const LAYERS: [Layer; 9] = [
+const LAYERS: [Layer; 10] = [
     Layer::Descriptors,
     Layer::Namespaces,
     Layer::Ids,
@@ -36,6 +38,7 @@ const LAYERS: [Layer; 9] = [
     Layer::Privileges,
     Layer::Capabilities,
     Layer::Landlock,
+    Layer::Families,
     Layer::Seccomp,
 ];
 
@@ -50,6 +53,7 @@ impl fmt::Display for Layer {
             Self::Privileges => "privileges",
             Self::Capabilities => "capabilities",
             Self::Landlock => "landlock",
+            Self::Families => "families",
             Self::Seccomp => "seccomp",
         })
     }
@@ -87,6 +91,17 @@ impl Error {
         let errno = Errno::new(words.next()?.parse().ok()?)?;
         Some(Self::new(layer, words.next()?, errno, words.next()?))
     }
+}
+
+/// A filter (`seccomp(2)`) that cannot be had.
+pub(crate) fn no_filter(layer: Layer, what: &str, errno: Errno) -> Error {
+    let fix = match errno {
+        Errno::EINVAL | Errno::ENOSYS => {
+            "use a kernel with CONFIG_SECCOMP_FILTER on x86-64 or aarch64, or say --sandbox none"
+        }
+        _ => "allow seccomp(2), or say --sandbox none",
+    };
+    Error::new(layer, what, errno, fix)
 }
 
 /// What no system that can run this refuses.

@@ -4,8 +4,8 @@ use gofer_sys::namespace::Namespaces;
 use gofer_sys::process;
 
 use crate::{
-    Error, Layers, Plan, Report, Rest, Sealed, Weaker, capabilities, descriptors, limits, namespaces,
-    privileges, root,
+    Error, Layers, Plan, Report, Rest, Sealed, Weaker, capabilities, descriptors, families, limits,
+    namespaces, privileges, root,
 };
 
 impl Plan {
@@ -23,7 +23,7 @@ impl Plan {
         let kept = capabilities::kept(&self);
         process::clear_umask();
         report.closed = descriptors::close()?;
-        let rest = Rest::of(&self);
+        let (rest, tasks, violation) = (Rest::of(&self), self.tasks, self.violation);
         let entered = namespaces::enter(Namespaces::Own)
             .and_then(|own| Ok((own, root::enter(&self.trees, self.tasks, Layers::ALL)?)));
         let sealed = match entered {
@@ -45,6 +45,9 @@ impl Plan {
             Ok(restricted) => report.landlock = Some(restricted),
             Err(error) => weaker.reasons.push(error),
         }
+        let allowed = families::needed(tasks);
+        families::restrict(allowed, violation)?;
+        report.families = Some(allowed.names());
         report.seccomp = Some(rest.seccomp(&sealed)?);
         report.weaker = weaker.reasons;
         Ok((sealed, report))

@@ -12,11 +12,12 @@
 //! | 5 | `privileges` | no rights can be gained; memory is hidden, and none becomes code; the session's keys are gone |
 //! | 6 | `capabilities` | of root's rights only those that operations need are left |
 //! | 7 | `landlock` | files are opened below the exports only, as each of them allows |
-//! | 8 | `seccomp` | only the system calls that operations make are left |
+//! | 8 | `families` | no sockets are made but of the families that serving needs |
+//! | 9 | `seccomp` | only the system calls that operations make are left |
 //!
 //! All but `none` make a second process, which is the one that goes on. The first, the keeper, has no part in serving:
 //! it passes signals on, waits for the second to end, cleans up and ends in the same way. When a step is refused the
-//! second process ends, and nothing half-sealed is left.
+//! second process ends, and nothing half-sealed is left. Step 8 is the keeper's, too, when the second process is sealed.
 //!
 //! A process that was started in namespaces of its own stays the one it is ([`Plan::enter_here`], file `here`): of step 2
 //! nothing is left to do but to keep its mounts to itself.
@@ -24,6 +25,7 @@
 mod capabilities;
 mod descriptors;
 mod error;
+mod families;
 mod here;
 mod landlock;
 mod limits;
@@ -37,6 +39,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
 use gofer_sys::capability::Capability;
+use gofer_sys::families::Families;
 use gofer_sys::landlock::Below;
 use gofer_sys::namespace::{self, Child, Namespaces, Side};
 use gofer_sys::open::ProcFd;
@@ -84,6 +87,8 @@ pub struct Layers {
     /// Step 7.
     pub landlock: bool,
     /// Step 8.
+    pub families: bool,
+    /// Step 9.
     pub seccomp: bool,
 }
 
@@ -95,6 +100,7 @@ impl Layers {
         privileges: true,
         capabilities: true,
         landlock: true,
+        families: true,
         seccomp: true,
     };
     /// None of them.
@@ -104,6 +110,7 @@ impl Layers {
         privileges: false,
         capabilities: false,
         landlock: false,
+        families: false,
         seccomp: false,
     };
 }
@@ -245,7 +252,7 @@ impl Plan {
         let kept = capabilities::kept(&self);
         for layers in rungs.iter().filter(|layers| layers.users || self.users == Users::All) {
             let wanted = namespaces::wanted(*layers, &self.trees);
-            match self.split(wanted) {
+            match self.split(*layers, wanted) {
                 Ok(Now::Keeper(child)) => {
                     let ended = child.keep();
                     (self.at_end)(Some(ended));
@@ -278,7 +285,7 @@ impl Plan {
     }
 
     /// Makes the second process, and waits until it says that it is sealed.
-    fn split(&self, wanted: Namespaces) -> Result<Now, Error> {
+    fn split(&self, layers: Layers, wanted: Namespaces) -> Result<Now, Error> {
         let (keeper_end, child_end) = namespace::pair().map_err(error::impossible)?;
         match namespace::split(wanted).map_err(|errno| namespaces::refused(wanted, errno))? {
             Side::Child => {
@@ -291,7 +298,14 @@ impl Plan {
             }
             Side::Keeper(child) => {
                 drop(child_end);
-                match namespaces::let_go(&child, wanted, self.users, keeper_end.as_fd()) {
+                // Not before: with a filter comes PR_SET_NO_NEW_PRIVS, and newuidmap(1) would be without its rights.
+                let restrict = |()| match layers.families {
+                    true => families::restrict(Families::None, self.violation),
+                    false => Ok(()),
+                };
+                let kept =
+                    namespaces::let_go(&child, wanted, self.users, keeper_end.as_fd()).and_then(restrict);
+                match kept {
                     Ok(()) => Ok(Now::Keeper(child)),
                     Err(error) => {
                         child.end();
@@ -331,6 +345,11 @@ impl Plan {
         }
         if layers.landlock {
             report.landlock = Some(rest.landlock(&sealed, &mut weaker)?);
+        }
+        if layers.families {
+            let families = families::needed(self.tasks);
+            families::restrict(families, self.violation)?;
+            report.families = Some(families.names());
         }
         if layers.seccomp {
             report.seccomp = Some(rest.seccomp(&sealed)?);

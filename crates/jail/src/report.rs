@@ -15,6 +15,8 @@ pub struct Report {
     pub capabilities: Option<Held>,
     /// The version of Landlock's interface, and the rules.
     pub landlock: Option<(u32, Vec<Rule>)>,
+    /// The families of which sockets can be made; `None` where they were not looked at.
+    pub families: Option<&'static [&'static str]>,
     /// The system calls that are left, by who makes them.
     pub seccomp: Option<Vec<Operations>>,
     /// Why it is not more, where more was tried.

@@ -1,14 +1,13 @@
-//! Step 8: the system calls that the operations of this server make, in the forms in which they make them, and no
+//! Step 9: the system calls that the operations of this server make, in the forms in which they make them, and no
 //! other. The list is what the modules of `gofer-sys` say, less what this configuration does not do.
 
 use std::collections::BTreeMap;
 
 use gofer_sys::open::ProcFd;
 use gofer_sys::seccomp::{Call, Need, Violation, install as install_filter};
-use gofer_vfs::Errno;
 
 use crate::report::Operations;
-use crate::{Error, Layer, Tasks, Tree};
+use crate::{Error, Layer, Tasks, Tree, error};
 
 /// What a configuration does.
 #[derive(Debug)]
@@ -66,17 +65,8 @@ pub(crate) fn install(
     violation: Violation,
 ) -> Result<Vec<Operations>, Error> {
     let list = list(needs, procfd.has_fchmodat2(), procfd.has_xattrat());
-    install_filter(list.iter().flat_map(|(_, calls)| calls.iter().copied()), procfd, violation).map_err(
-        |errno| {
-            let fix = match errno {
-                Errno::EINVAL | Errno::ENOSYS => {
-                    "use a kernel with CONFIG_SECCOMP_FILTER on x86-64 or aarch64, or say --sandbox none"
-                }
-                _ => "allow seccomp(2), or say --sandbox none",
-            };
-            Error::new(Layer::Seccomp, "filtering system calls", errno, fix)
-        },
-    )?;
+    install_filter(list.iter().flat_map(|(_, calls)| calls.iter().copied()), procfd, violation)
+        .map_err(|errno| error::no_filter(Layer::Seccomp, "filtering system calls", errno))?;
     Ok(list.into_iter().map(|(module, calls)| operations(module, &calls)).collect())
 }
 

@@ -9,12 +9,13 @@
 //! that ([`seccomp`]). The least kernel is Linux 5.10; what a newer one has is found out once, by [`ProcFd::open`](open::ProcFd::open).
 
 pub mod alloc;
-#[cfg(feature = "attempts")]
+#[cfg(any(test, feature = "attempts"))]
 pub mod attempt;
 pub mod attr;
 pub mod capability;
 pub mod dir;
 pub mod entry;
+pub mod families;
 pub mod futex;
 pub mod io;
 pub mod landlock;
@@ -23,6 +24,7 @@ pub mod mount;
 pub mod namespace;
 pub mod net;
 pub mod open;
+pub mod pipe;
 pub mod process;
 pub mod runtime;
 pub mod seccomp;
@@ -47,6 +49,7 @@ pub const SYSCALLS: &[(&str, &[Call])] = &[
     ("capability", capability::SYSCALLS),
     ("dir", dir::SYSCALLS),
     ("entry", entry::SYSCALLS),
+    ("families", families::SYSCALLS),
     ("futex", futex::SYSCALLS),
     ("io", io::SYSCALLS),
     ("landlock", landlock::SYSCALLS),
@@ -55,6 +58,7 @@ pub const SYSCALLS: &[(&str, &[Call])] = &[
     ("namespace", namespace::SYSCALLS),
     ("net", net::SYSCALLS),
     ("open", open::SYSCALLS),
+    ("pipe", pipe::SYSCALLS),
     ("process", process::SYSCALLS),
     ("runtime", runtime::SYSCALLS),
     ("seccomp", seccomp::SYSCALLS),

@@ -185,7 +185,11 @@ const _: () = assert!(size_of::<libc::sockaddr_vm>() == VSOCK_LEN as usize);
 /// # Errors
 /// Those of `socket(2)` and `bind(2)`: `EAFNOSUPPORT` where the kernel has no vsock.
 pub fn listen_vsock(address: VsockAddr) -> Result<OwnedFd> {
-    let socket = socket(AddressFamily::from_raw(FAMILY_VSOCK))?;
+    bind_vsock(socket(AddressFamily::from_raw(FAMILY_VSOCK))?, address)
+}
+
+/// Lets a vsock listen.
+pub(crate) fn bind_vsock(socket: OwnedFd, address: VsockAddr) -> Result<OwnedFd> {
     let vm = address.raw();
     // SAFETY: `vm` is a live `sockaddr_vm` and `VSOCK_LEN` its size (asserted above); the kernel reads
     // that many bytes during the call and keeps no pointer. The descriptor is open: `socket` owns it.
@@ -365,14 +369,14 @@ pub fn accept(listener: BorrowedFd<'_>, until: &Latch) -> Result<Option<OwnedFd>
 }
 
 #[derive(Clone, Copy)]
-enum Direction {
+pub(crate) enum Direction {
     Recv,
     Send,
 }
 
 /// Makes a call until it neither is interrupted nor would block. Others may share the socket's open file
 /// description and make it non-blocking at any time; it then is waited for here, as long as its timeout says.
-fn patiently<T>(
+pub(crate) fn patiently<T>(
     socket: BorrowedFd<'_>,
     direction: Direction,
     mut f: impl FnMut() -> rustix::io::Result<T>,

@@ -10,7 +10,7 @@ use std::os::fd::{AsFd, AsRawFd};
 use gofer_vfs::{Errno, Result};
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
-    TargetArch,
+    TargetArch, sock_filter,
 };
 
 use crate::open::ProcFd;
@@ -142,7 +142,7 @@ numbers! {
     listxattr SYS_listxattr lseek SYS_lseek madvise SYS_madvise memfd_create SYS_memfd_create
     mkdirat SYS_mkdirat mknodat SYS_mknodat mmap SYS_mmap mount SYS_mount move_mount SYS_move_mount
     mount_setattr SYS_mount_setattr mprotect SYS_mprotect mremap SYS_mremap munmap SYS_munmap
-    open_tree SYS_open_tree openat SYS_openat pivot_root SYS_pivot_root ppoll SYS_ppoll prctl SYS_prctl
+    open_tree SYS_open_tree openat SYS_openat pipe2 SYS_pipe2 pivot_root SYS_pivot_root ppoll SYS_ppoll prctl SYS_prctl
     pread64 SYS_pread64 prlimit64 SYS_prlimit64 pwrite64 SYS_pwrite64 read SYS_read
     readlinkat SYS_readlinkat recvfrom SYS_recvfrom recvmsg SYS_recvmsg removexattr SYS_removexattr
     renameat SYS_renameat renameat2 SYS_renameat2 restart_syscall SYS_restart_syscall rseq SYS_rseq
@@ -150,7 +150,7 @@ numbers! {
     rt_sigtimedwait SYS_rt_sigtimedwait sched_getaffinity SYS_sched_getaffinity
     sched_yield SYS_sched_yield seccomp SYS_seccomp sendmsg SYS_sendmsg sendto SYS_sendto
     set_robust_list SYS_set_robust_list setresgid SYS_setresgid setresuid SYS_setresuid setsockopt SYS_setsockopt setxattr SYS_setxattr
-    shutdown SYS_shutdown sigaltstack SYS_sigaltstack socket SYS_socket socketpair SYS_socketpair
+    shutdown SYS_shutdown splice SYS_splice sigaltstack SYS_sigaltstack socket SYS_socket socketpair SYS_socketpair
     setgid SYS_setgid setsid SYS_setsid setuid SYS_setuid statx SYS_statx symlinkat SYS_symlinkat tgkill SYS_tgkill umask SYS_umask umount2 SYS_umount2
     unlinkat SYS_unlinkat unshare SYS_unshare utimensat SYS_utimensat wait4 SYS_wait4 write SYS_write
     fsopen SYS_fsopen fsconfig SYS_fsconfig fsmount SYS_fsmount
@@ -245,7 +245,12 @@ fn apply(mut rules: Rules, other: &SeccompAction, matched: &SeccompAction) -> Re
         program.pop();
         program.extend(part);
     }
-    seccompiler::apply_filter(&program).map_err(|error| match error {
+    install_program(&program)
+}
+
+/// Installs a program, and sets `PR_SET_NO_NEW_PRIVS`.
+pub(crate) fn install_program(program: &[sock_filter]) -> Result<()> {
+    seccompiler::apply_filter(program).map_err(|error| match error {
         seccompiler::Error::Prctl(error) | seccompiler::Error::Seccomp(error) => {
             Errno::from_host(error.raw_os_error().unwrap_or(0))
         }

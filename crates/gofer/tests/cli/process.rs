@@ -86,6 +86,11 @@ impl Server {
         server
     }
 
+    /// The process that was started, as `/proc` has it.
+    pub(crate) fn keeper(&self) -> PathBuf {
+        Path::new("/proc").join(self.child.id().to_string())
+    }
+
     /// The process that serves, which the one that was started keeps, as `/proc` has it.
     pub(crate) fn sealed(&self) -> PathBuf {
         let keeper = self.child.id();

@@ -3,6 +3,8 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::peer::Peer;
 use crate::process::{Server, failure, place, run, run_in};
@@ -33,6 +35,16 @@ fn a_sealed_process_looks_it_from_outside() {
         let kept = u64::from_str_radix(&field(&status, "CapEff:"), 16).unwrap();
         // CAP_DAC_READ_SEARCH is number 2.
         assert_eq!(kept & !(1 << 2), 0, "more than reading needs");
+    }
+    // The keeper makes no socket either, from the moment at which it has heard that the other is sealed.
+    let filtered = || {
+        let status = fs::read_to_string(server.keeper().join("status")).unwrap();
+        field(&status, "Seccomp:") == "2"
+    };
+    let patience = Instant::now() + Duration::from_secs(10);
+    while !filtered() {
+        assert!(Instant::now() < patience, "the keeper has no filter");
+        thread::sleep(Duration::from_millis(1));
     }
     let limits = fs::read_to_string(sealed.join("limits")).unwrap();
     let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
@@ -96,6 +108,8 @@ fn the_report_is_text_or_json() {
     assert!(calls(&json).contains("pread64") && !calls(&json).contains("pwrite64"), "{json}");
     assert!(!socket.exists(), "nothing listens");
     assert!(!calls(&json).contains("connect"), "{json}");
+    assert_eq!(json["socket_families"], serde_json::json!(["unix"]), "of the channels");
+    assert!(report(&["--print-sandbox", "--max-channels=0"]).contains("sockets       none are made"));
     let hosts = report(&["--print-sandbox=json", "--host-sockets=connect"]);
     assert!(hosts.contains("\"connect\""), "{hosts}");
     let bare = report(&["--print-sandbox=json", "--capabilities=none"]);

@@ -7,6 +7,7 @@ use std::ptr::NonNull;
 use gofer_vfs::{Errno, Result};
 use rustix::mm::{MapFlags, ProtFlags};
 
+use crate::net::VsockAddr;
 use crate::{errno, libc_call, raw};
 
 /// What is written to and read from the kernel by 32 bits: `struct io_uring_params`, 120 bytes.
@@ -38,13 +39,22 @@ pub fn connect(port: u16) -> Result<()> {
     let (family, [high, low]) = (libc::AF_INET.to_ne_bytes(), port.to_be_bytes());
     let address = [family[0], family[1], high, low, 127, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0];
     let at = u64::try_from(address.as_ptr().expose_provenance()).map_err(|_| Errno::EFAULT)?;
-    let (family, stream) = (libc::AF_INET.cast_unsigned(), libc::SOCK_STREAM.cast_unsigned());
-    let socket = Ring::new()?.ask([45 | u64::from(family) << 32, u64::from(stream), 0, 0, 0, 0, 0, 0])?;
-    // SAFETY: it is the answer to the request for a socket: a new descriptor, which nobody else owns.
-    let socket = unsafe { OwnedFd::from_raw_fd(socket) };
+    let socket = socket(libc::AF_INET)?;
     let size = u64::try_from(address.len()).map_err(|_| Errno::EINVAL)?;
     let number = u64::from(raw(&socket).cast_unsigned());
     Ring::new()?.ask([16 | number << 32, size, at, 0, 0, 0, 0, 0]).map(drop)
+}
+
+/// Listens to whoever runs this virtual machine.
+pub fn vsock() -> Result<()> {
+    crate::net::bind_vsock(socket(libc::AF_VSOCK)?, VsockAddr { cid: u32::MAX, port: u32::MAX }).map(drop)
+}
+
+fn socket(family: c_int) -> Result<OwnedFd> {
+    let (family, stream) = (family.cast_unsigned(), libc::SOCK_STREAM.cast_unsigned());
+    let socket = Ring::new()?.ask([45 | u64::from(family) << 32, u64::from(stream), 0, 0, 0, 0, 0, 0])?;
+    // SAFETY: it is the answer to the request for a socket: a new descriptor, which nobody else owns.
+    Ok(unsafe { OwnedFd::from_raw_fd(socket) })
 }
 
 /// A ring for one request.
