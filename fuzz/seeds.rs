@@ -10,9 +10,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
+#[path = "seeds/lisafs.rs"]
+mod lisafs;
+
 use gofer_conformance::{Dialect, FAMILIES, Ground, Record, Setup, Transport, site};
 use gofer_fuzz::conversation::How;
-use gofer_fuzz::frames;
+use gofer_fuzz::frames::Form;
 use gofer_vfs::{Name, PeerGid, PeerUid};
 use gofer_wire::p9::*;
 use gofer_wire::{ListBuf, Str};
@@ -25,7 +28,8 @@ const FRAME: usize = 600;
 fn main() -> io::Result<()> {
     let Some(to) = std::env::args_os().nth(1) else { return Err(io::Error::other("usage: seeds DIRECTORY")) };
     let to = Path::new(&to);
-    for target in ["decode", "session", "host", "channel", "client"] {
+    for target in ["decode", "session", "host", "channel", "client", "lisafs", "lisafs_decode", "lisafs_host"]
+    {
         fs::create_dir_all(to.join(target))?;
     }
     // What fails, because a tree in memory is not what the case is for, was said all the same.
@@ -57,7 +61,7 @@ fn main() -> io::Result<()> {
             fs::write(to.join("client").join(format!("{operation}-{how}")), [&[how][..], &steps].concat())?;
         }
     }
-    Ok(())
+    lisafs::write(to)
 }
 
 /// What would lead out of the export of the target `host`.
@@ -110,7 +114,7 @@ fn leave(path: &[&str]) -> Vec<u8> {
 /// The inputs that are made of what a case's clients sent.
 fn write(to: &Path, name: &str, how: How, stream: &[u8]) -> io::Result<()> {
     let (mut session, mut channel) = (vec![how.0], vec![0]);
-    for (number, frame) in frames::cut(stream).into_iter().filter(|frame| frame.len() <= FRAME).enumerate() {
+    for (number, frame) in Form::P9.cut(stream).into_iter().filter(|frame| frame.len() <= FRAME).enumerate() {
         if session.len() + frame.len() > LONGEST {
             break;
         }

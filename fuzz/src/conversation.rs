@@ -35,7 +35,7 @@ impl How {
     /// Everything is allowed, there is room for all of it, and descriptors travel.
     pub const OPEN: Self = Self(0b0001_1110);
 
-    fn has(self, bit: u8) -> bool {
+    pub(crate) fn has(self, bit: u8) -> bool {
         self.0 & 1 << bit != 0
     }
 
@@ -44,7 +44,7 @@ impl How {
         self.has(0)
     }
 
-    fn policy(self) -> Policy {
+    pub(crate) fn policy(self) -> Policy {
         Policy {
             xattr: if self.has(1) { XattrPolicy::All } else { XattrPolicy::default() },
             sockets: if self.has(2) { HostSockets::All } else { HostSockets::None },
@@ -55,7 +55,7 @@ impl How {
         }
     }
 
-    fn limits(self) -> Limits {
+    pub(crate) fn limits(self) -> Limits {
         let limits = Limits { channels: 2, ..Limits::default() };
         if self.has(6) {
             return Limits { fids: 5, descriptors: 7, locks: 2, xattr_bytes: 40, ..limits };
@@ -81,7 +81,7 @@ impl<B: Backend> Conversation<B> {
                 let descriptor = match descriptors {
                     Descriptors::None => None,
                     Descriptors::One(descriptor) => Some(descriptor),
-                    Descriptors::Two(_) => panic!("more than a reply has"),
+                    Descriptors::Kept(_) | Descriptors::Two(_) => panic!("more than a reply has"),
                 };
                 Answer { frame: [head, payload].concat(), descriptor, channel }
             }

@@ -1,31 +1,50 @@
 //! A client's stream, cut and changed frame by frame: a byte changed anywhere would nearly always be a length that
 //! lies, and what comes behind it lost.
 
-use gofer_wire::p9::HEADER;
+use gofer_wire::{lisafs, p9};
 use libfuzzer_sys::fuzzer_mutate;
 
-/// The frames of a stream. A size that cannot be counts as the nearest that can.
-pub fn cut(mut bytes: &[u8]) -> Vec<&[u8]> {
-    let mut frames = Vec::new();
-    while !bytes.is_empty() {
-        let size = bytes.first_chunk().map_or(0, |size| u32::from_le_bytes(*size) as usize);
-        let (frame, rest) = bytes.split_at(size.max(HEADER).min(bytes.len()));
-        frames.push(frame);
-        bytes = rest;
-    }
-    frames
+/// What frames are like in a protocol. Each begins with a length of four bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Form {
+    /// The bytes of a header.
+    header: usize,
+    /// How many of them the length leaves out.
+    uncounted: usize,
+    /// The bytes of a number for what a client holds: in most messages the first field, in some the second.
+    number: usize,
 }
 
-/// Gives a frame the size that it has.
-pub fn fix(frame: &mut [u8]) {
-    let size = u32::try_from(frame.len()).unwrap_or(u32::MAX);
-    if let Some(field) = frame.first_chunk_mut() {
-        *field = size.to_le_bytes();
+impl Form {
+    /// 9P.
+    pub const P9: Self = Self { header: p9::HEADER, uncounted: 0, number: 4 };
+    /// lisafs.
+    pub const LISAFS: Self = Self { header: lisafs::HEADER, uncounted: lisafs::HEADER, number: 8 };
+
+    /// The frames of a stream. A size that cannot be counts as the nearest that can.
+    pub fn cut(self, mut bytes: &[u8]) -> Vec<&[u8]> {
+        let mut frames = Vec::new();
+        while !bytes.is_empty() {
+            let size = bytes.first_chunk().map_or(0, |size| u32::from_le_bytes(*size) as usize);
+            let size = size.saturating_add(self.uncounted).max(self.header);
+            let (frame, rest) = bytes.split_at(size.min(bytes.len()));
+            frames.push(frame);
+            bytes = rest;
+        }
+        frames
+    }
+
+    /// Gives a frame the size that it has.
+    pub fn fix(self, frame: &mut [u8]) {
+        let size = u32::try_from(frame.len().saturating_sub(self.uncounted)).unwrap_or(u32::MAX);
+        if let Some(field) = frame.first_chunk_mut() {
+            *field = size.to_le_bytes();
+        }
     }
 }
 
-/// Fids that mean something, or nothing at all.
-const FIDS: [u32; 10] = [0, 1, 2, 3, 4, 5, 6, 7, 100, u32::MAX];
+/// Numbers that mean something, or nothing at all.
+const NUMBERS: [u64; 10] = [0, 1, 2, 3, 4, 5, 6, 7, 100, u64::MAX];
 
 /// Numbers out of one, as many as are asked for.
 struct Chance(u64);
@@ -43,13 +62,13 @@ impl Chance {
 }
 
 /// Changes an input in place: a byte that says how it is served, then a stream. -> its new length
-pub fn mutate(data: &mut [u8], size: usize, max_size: usize, seed: u32) -> usize {
+pub fn mutate(form: Form, data: &mut [u8], size: usize, max_size: usize, seed: u32) -> usize {
     let mut chance = Chance::new(seed);
     let action = chance.below(16);
-    if size <= 1 + HEADER || action == 0 {
+    if size <= 1 + form.header || action == 0 {
         return fuzzer_mutate(data, size, max_size);
     }
-    let mut frames: Vec<Vec<u8>> = cut(&data[1..size]).into_iter().map(<[u8]>::to_vec).collect();
+    let mut frames: Vec<Vec<u8>> = form.cut(&data[1..size]).into_iter().map(<[u8]>::to_vec).collect();
     let at = chance.below(frames.len());
     match action {
         1 => data[0] ^= 1 << chance.below(8),
@@ -59,29 +78,29 @@ pub fn mutate(data: &mut [u8], size: usize, max_size: usize, seed: u32) -> usize
             let other = chance.below(frames.len());
             frames.swap(at, other);
         }
-        // A fid, in most messages the first field, in some the second.
-        5..=7 if frames[at].len() >= HEADER + 8 => {
-            let field = HEADER + 4 * chance.below(2);
-            frames[at][field..field + 4].copy_from_slice(&FIDS[chance.below(FIDS.len())].to_le_bytes());
+        5..=7 if frames[at].len() >= form.header + 2 * form.number => {
+            let field = form.header + form.number * chance.below(2);
+            let number = NUMBERS[chance.below(NUMBERS.len())].to_le_bytes();
+            frames[at][field..field + form.number].copy_from_slice(&number[..form.number]);
         }
         _ => {
             let frame = &mut frames[at];
-            let mut body = frame.split_off(HEADER.min(frame.len()));
+            let mut body = frame.split_off(form.header.min(frame.len()));
             let len = body.len();
             body.resize(len + 64, 0);
             let len = fuzzer_mutate(&mut body, len, len + 64);
             frame.extend_from_slice(&body[..len]);
-            fix(frame);
+            form.fix(frame);
         }
     }
     join(data, &frames, max_size)
 }
 
 /// The beginning of one input and the end of another. -> its length
-pub fn cross(one: &[u8], other: &[u8], into: &mut [u8], seed: u32) -> usize {
+pub fn cross(form: Form, one: &[u8], other: &[u8], into: &mut [u8], seed: u32) -> usize {
     let mut chance = Chance::new(seed);
     let (Some((how, one)), Some((_, other))) = (one.split_first(), other.split_first()) else { return 0 };
-    let (one, other) = (cut(one), cut(other));
+    let (one, other) = (form.cut(one), form.cut(other));
     let (begin, end) = (chance.below(one.len() + 1), chance.below(other.len() + 1));
     let Some(first) = into.first_mut() else { return 0 };
     *first = *how;

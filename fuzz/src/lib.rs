@@ -5,10 +5,15 @@
 //! | [`input`] | [`Input`]: bytes that are taken off one by one |
 //! | [`frames`] | a client's stream, cut and changed frame by frame |
 //! | [`conversation`] | [`Conversation`]: a session that is asked, and whose every answer is checked |
+//! | [`lisafs`] | the same for lisafs |
+//! | [`ground`] | [`Ground`]: an export, and beside it what no client may touch or see |
 
 pub mod conversation;
 pub mod frames;
+pub mod ground;
 pub mod input;
+pub mod lisafs;
 
 pub use conversation::{Answer, Conversation};
+pub use ground::Ground;
 pub use input::Input;

@@ -11,7 +11,8 @@ use std::time::Duration;
 use gofer_client::{Client, Dialect, Options};
 use gofer_conformance::sample;
 use gofer_fuzz::conversation::How;
-use gofer_fuzz::{Conversation, Input, frames};
+use gofer_fuzz::frames::Form;
+use gofer_fuzz::{Conversation, Input};
 use gofer_sys::shm;
 use gofer_transport::{ClientStream, ReadInto, Stream, WriteFrom};
 use gofer_vfs::{
@@ -135,15 +136,15 @@ impl Server {
             4 | 5 => {
                 frame.truncate(HEADER);
                 frame.extend(self.input.bytes());
-                frames::fix(&mut frame);
+                Form::P9.fix(&mut frame);
             }
             6 => {
                 frame.truncate(HEADER + usize::from(self.input.u8()));
-                frames::fix(&mut frame);
+                Form::P9.fix(&mut frame);
             }
             7 => {
                 frame.extend(self.input.bytes());
-                frames::fix(&mut frame);
+                Form::P9.fix(&mut frame);
             }
             8 => {
                 let ecode = u32::try_from(self.input.number()).unwrap_or(u32::MAX);
@@ -154,7 +155,7 @@ impl Server {
                 let given = self.input.bytes();
                 frame.truncate(HEADER);
                 frame.extend(given);
-                frames::fix(&mut frame);
+                Form::P9.fix(&mut frame);
             }
             10 => {
                 let Tag(other) = tag;
@@ -379,7 +380,7 @@ impl User<'_> {
                 ended(client.unlink(&node, self.name(), what));
             }
             21 | 22 => self.run_xattr(&node),
-            23 => ended(client.connect(&node, SocketKind::Stream)),
+            23 => ended(client.connect(&node, SocketKind::Stream, None)),
             24 => drop(self.nodes.pop()),
             25 => drop(self.files.pop()),
             26 => {

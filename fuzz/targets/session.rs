@@ -2,8 +2,9 @@
 #![no_main]
 
 use gofer_conformance::sample;
+use gofer_fuzz::Conversation;
 use gofer_fuzz::conversation::How;
-use gofer_fuzz::{Conversation, frames};
+use gofer_fuzz::frames::{self, Form};
 use gofer_vfs::MemFs;
 use libfuzzer_sys::{fuzz_crossover, fuzz_mutator, fuzz_target};
 
@@ -15,7 +16,7 @@ fuzz_target!(|data: &[u8]| {
     let tree = MemFs::new(ROOM);
     sample::lay(&tree).expect("room for a sample");
     let mut conversation = Conversation::new(tree, How(*how));
-    for frame in frames::cut(stream) {
+    for frame in Form::P9.cut(stream) {
         if conversation.ask(frame).is_none() {
             break;
         }
@@ -23,9 +24,9 @@ fuzz_target!(|data: &[u8]| {
 });
 
 fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
-    frames::mutate(data, size, max_size, seed)
+    frames::mutate(Form::P9, data, size, max_size, seed)
 });
 
 fuzz_crossover!(|one: &[u8], other: &[u8], into: &mut [u8], seed: u32| {
-    frames::cross(one, other, into, seed)
+    frames::cross(Form::P9, one, other, into, seed)
 });
