@@ -35,7 +35,7 @@
 //! | `p9/` | the operations, by family |
 
 mod backend;
-mod fids;
+mod emulated;
 mod p9;
 mod path;
 mod rpc;
@@ -50,10 +50,9 @@ use gofer_transport::{Address, ClientStream, Socket};
 use gofer_vfs::Errno;
 use gofer_wire::p9::MESSAGE_MAX;
 
-pub use fids::{File, Node};
-pub use p9::Features;
+pub use p9::{Features, File, Node};
+use p9::{Greeting, Rpc};
 pub use path::Reader;
-use rpc::{Greeting, Rpc};
 
 /// What to ask a server for.
 #[derive(Clone, Debug)]

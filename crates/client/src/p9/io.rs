@@ -8,7 +8,8 @@ use gofer_vfs::{Allocate, AllocateKind, Errno, FileKind, Result, SetAttr, Sink, 
 use gofer_wire::Data;
 use gofer_wire::p9::{Rread, Rwrite, Tallocate, Tflushf, Tfsync, Tread, Twrite};
 
-use crate::rpc::{Answer, Pending};
+use crate::emulated::{check_offset, without_set_id};
+use crate::p9::rpc::{Answer, Pending};
 use crate::{Client, File};
 
 /// Messages in flight for one read or write that is longer than a message.
@@ -29,12 +30,6 @@ impl Pipeline<'_> {
             drop(pending.wait());
         }
     }
-}
-
-/// `EINVAL` for positions that no file offset can name (`pread(2)`).
-fn check_offset(offset: u64, len: usize) -> Result<()> {
-    let end = offset.checked_add(len as u64).and_then(|end| i64::try_from(end).ok());
-    end.map(drop).ok_or(Errno::EINVAL)
 }
 
 impl Client {
@@ -170,18 +165,12 @@ impl Client {
     /// Takes the set-id bits from a file that is about to change, before its first change: Google's servers leave
     /// that to their clients.
     pub(crate) fn clear_set_id(&self, file: &File) -> Result<()> {
-        const SET_UID: u32 = 0o4000;
-        const SET_GID: u32 = 0o2000;
-        const GROUP_EXECUTES: u32 = 0o10;
         let ours = file.flags.clears_set_id && self.features.is_google() && file.kind == FileKind::Regular;
         if !ours || file.set_id_cleared.swap(true, Ordering::Relaxed) {
             return Ok(());
         }
         let perm = self.getattr_fid(file.fid(), file.qid)?.perm;
-        let mut kept = perm & !SET_UID;
-        if perm & GROUP_EXECUTES != 0 {
-            kept &= !SET_GID;
-        }
+        let kept = without_set_id(perm);
         let set = SetAttr { perm: Some(kept), ..SetAttr::default() };
         if kept == perm { Ok(()) } else { self.setattr_fid(file.fid(), &set) }
     }

@@ -10,9 +10,9 @@ use gofer_wire::p9::{
     Fid, GetattrMask, MESSAGE_MAX, MSIZE_MIN, Rattach, Rgetattr, Tattach, Tgetattr, Version,
 };
 
-use crate::fids::Held;
 use crate::p9::attr;
-use crate::rpc::{Greeting, Rpc};
+use crate::p9::fids::Held;
+use crate::p9::rpc::{Greeting, Rpc};
 use crate::{Client, Dialect, Error, Node, Options};
 
 /// What was agreed on.

@@ -10,8 +10,8 @@ use gofer_wire::p9::{
 };
 use gofer_wire::{Data, Str};
 
-use crate::fids::Held;
 use crate::p9::IO_HEAD;
+use crate::p9::fids::Held;
 use crate::{Client, Node};
 
 impl Client {
