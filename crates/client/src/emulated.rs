@@ -1,11 +1,19 @@
 //! What both protocols leave to their clients, or have no message for.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use gofer_vfs::{
-    Attr, Backend, CreateFlags, Entry, EntryName, Errno, FileId, FileKind, Name, NameBuf, OpenFlags, Result,
-    SetAttr,
+    AccessMode, Allocate, AllocateKind, Attr, Backend, CreateFlags, Entry, EntryName, Errno, FileId,
+    FileKind, Name, NameBuf, OpenFlags, Result, SetAttr, XattrFlags,
 };
+use gofer_wire::p9::{Tallocate, XATTR_CREATE, XATTR_REPLACE};
+
+/// A number for a client, unlike that of any other of this process: files of two servers are never the same file.
+pub(crate) fn next_number() -> u64 {
+    static NUMBERS: AtomicU64 = AtomicU64::new(1);
+    NUMBERS.fetch_add(1, Ordering::Relaxed)
+}
 
 /// The directory that a place was found in, and its name there. Whoever keeps this keeps nothing of the kind with the
 /// directory, so that there is no chain of them.
@@ -95,6 +103,32 @@ pub(crate) fn check_offset(offset: u64, len: usize) -> Result<()> {
     end.map(drop).ok_or(Errno::EINVAL)
 }
 
+/// The most bytes of a read or write for which there is room: whole pages where there is one.
+pub(crate) fn whole_pages(room: usize) -> usize {
+    const PAGE: usize = 4096;
+    if room > PAGE { room - room % PAGE } else { room }
+}
+
+/// The mode of an fallocate in both protocols, that of `fallocate(2)`.
+///
+/// # Errors
+/// `EBADF` without the access to write; but as the host has it, numbers that cannot be come first (`EINVAL`).
+pub(crate) fn allocate_mode(access: AccessMode, what: Allocate) -> Result<u32> {
+    if !access.writes() {
+        let can_be = [what.offset, what.length].map(|n| i64::try_from(n).is_ok()) == [true; 2];
+        return Err(if can_be && what.length > 0 { Errno::EBADF } else { Errno::EINVAL });
+    }
+    let kind = match what.kind {
+        AllocateKind::Reserve => 0,
+        AllocateKind::PunchHole => Tallocate::PUNCH_HOLE | Tallocate::KEEP_SIZE,
+        AllocateKind::Zero => Tallocate::ZERO_RANGE,
+        AllocateKind::Collapse => Tallocate::COLLAPSE_RANGE,
+        AllocateKind::Insert => Tallocate::INSERT_RANGE,
+        AllocateKind::Unshare => Tallocate::UNSHARE_RANGE,
+    };
+    Ok(kind | if what.keep_size { Tallocate::KEEP_SIZE } else { 0 })
+}
+
 /// The permissions that a file has left once it was written to (`inode(7)`).
 pub(crate) fn without_set_id(perm: u32) -> u32 {
     const SET_UID: u32 = 0o4000;
@@ -117,6 +151,15 @@ pub(crate) fn settable(kind: FileKind, set: &SetAttr) -> (SetAttr, Result<()>) {
         Ok(())
     };
     (SetAttr { size, perm, ..*set }, refused)
+}
+
+/// The flags of setting an attribute in both protocols, those of `setxattr(2)`.
+pub(crate) fn xattr_flags(flags: XattrFlags) -> u32 {
+    match flags {
+        XattrFlags::Any => 0,
+        XattrFlags::Create => XATTR_CREATE,
+        XattrFlags::Replace => XATTR_REPLACE,
+    }
 }
 
 /// The cookies of `.` and `..` where they are made up. A server's own must be smaller.

@@ -36,6 +36,7 @@
 
 mod backend;
 mod emulated;
+pub mod lisafs;
 mod p9;
 mod path;
 mod rpc;

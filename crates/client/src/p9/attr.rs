@@ -29,6 +29,10 @@ impl Client {
         attr(self.number, qid, valid, stat)
     }
 
+    pub(crate) fn id_of(&self, node: &Node) -> FileId {
+        self.id(node.qid)
+    }
+
     /// Which file a qid stands for.
     pub(crate) fn id(&self, qid: Qid) -> FileId {
         id(self.number, qid)

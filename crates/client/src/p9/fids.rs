@@ -1,6 +1,7 @@
 //! [`Node`] and [`File`]: what the server holds for us.
 
 use std::fmt;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -118,6 +119,10 @@ pub struct File {
 impl File {
     pub(crate) fn fid(&self) -> Fid {
         self.held.fid()
+    }
+
+    pub(crate) fn lent(&self) -> Option<BorrowedFd<'_>> {
+        self.donated.as_ref().map(AsFd::as_fd)
     }
 }
 

@@ -4,11 +4,11 @@ use std::collections::VecDeque;
 use std::os::fd::AsFd;
 use std::sync::atomic::Ordering;
 
-use gofer_vfs::{Allocate, AllocateKind, Errno, FileKind, Result, SetAttr, Sink, Source, Sync};
+use gofer_vfs::{Allocate, Errno, FileKind, Result, SetAttr, Sink, Source, Sync};
 use gofer_wire::Data;
 use gofer_wire::p9::{Rread, Rwrite, Tallocate, Tflushf, Tfsync, Tread, Twrite};
 
-use crate::emulated::{check_offset, without_set_id};
+use crate::emulated::{allocate_mode, check_offset, without_set_id};
 use crate::p9::rpc::{Answer, Pending};
 use crate::{Client, File};
 
@@ -187,22 +187,9 @@ impl Client {
         if !self.features.has(7) {
             return Err(Errno::EOPNOTSUPP);
         }
-        if !file.flags.access.writes() {
-            // As the host has it: numbers that cannot be come first.
-            let can_be = [what.offset, what.length].map(|n| i64::try_from(n).is_ok()) == [true; 2];
-            return Err(if can_be && what.length > 0 { Errno::EBADF } else { Errno::EINVAL });
-        }
+        let mode = allocate_mode(file.flags.access, what)?;
         self.clear_set_id(file)?;
-        let kind = match what.kind {
-            AllocateKind::Reserve => 0,
-            AllocateKind::PunchHole => Tallocate::PUNCH_HOLE | Tallocate::KEEP_SIZE,
-            AllocateKind::Zero => Tallocate::ZERO_RANGE,
-            AllocateKind::Collapse => Tallocate::COLLAPSE_RANGE,
-            AllocateKind::Insert => Tallocate::INSERT_RANGE,
-            AllocateKind::Unshare => Tallocate::UNSHARE_RANGE,
-        };
-        let keep = if what.keep_size { Tallocate::KEEP_SIZE } else { 0 };
         let Allocate { offset, length, .. } = what;
-        self.rpc.call(Tallocate { fid: file.fid(), mode: kind | keep, offset, length }).map(drop)
+        self.rpc.call(Tallocate { fid: file.fid(), mode, offset, length }).map(drop)
     }
 }

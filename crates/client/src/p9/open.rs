@@ -11,15 +11,12 @@ use gofer_vfs::{
 };
 use gofer_wire::p9::{OpenBits, Qid, Rlcreate, Rlopen, Rucreate, Tlcreate, Tlopen, Tucreate};
 
-use crate::emulated::{check_open, create};
+use crate::emulated::{check_open, create, whole_pages};
 use crate::p9::IO_HEAD;
 use crate::p9::attr::agrees;
 use crate::p9::fids::Held;
 use crate::p9::rpc::Answer;
 use crate::{Client, File, Node};
-
-/// Reads and writes are whole pages where a message holds one.
-const PAGE: usize = 4096;
 
 impl Client {
     pub(crate) fn open(&self, node: &Node, flags: OpenFlags) -> Result<File> {
@@ -125,7 +122,7 @@ impl Client {
         let donated = donated.filter(|donated| !flags.append || donated.append().is_ok());
         let room = self.rpc.msize() - IO_HEAD;
         let most = usize::try_from(iounit).ok().filter(|unit| *unit > 0).map_or(room, |unit| unit.min(room));
-        let chunk = if most > PAGE { most - most % PAGE } else { most };
+        let chunk = whole_pages(most);
         File {
             place,
             held,

@@ -66,6 +66,11 @@ impl Channels {
         self.idle().insert(0, caller);
     }
 
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.closers.len()
+    }
+
     /// A channel, if one is free.
     pub(crate) fn take(&self) -> Option<Caller> {
         if self.closers.is_empty() { None } else { self.idle().pop() }
