@@ -1,5 +1,7 @@
 //! FStat, SetStat, FStatFS, ReadLinkAt.
 
+use std::sync::atomic::Ordering;
+
 use gofer_vfs::{
     Attr, Errno, FileId, FileKind, Gid, PeerGid, PeerUid, Result, SetAttr, SetTime, StatFs, Time, Uid,
 };
@@ -9,7 +11,7 @@ use gofer_wire::lisafs::{
 };
 
 use super::{Client, File, Node};
-use crate::emulated::settable;
+use crate::emulated::{settable, without_set_id};
 
 impl Client {
     pub(crate) fn getattr(&self, node: &Node) -> Result<Attr> {
@@ -39,7 +41,11 @@ impl Client {
             // Of all that moves it, a time that is what it was does least where somebody else changes it meanwhile.
             set.atime = Some(SetTime::At(self.getattr(node)?.atime));
         }
-        self.set(node.fd(), &set).and(refused)
+        let done = self.set(node.fd(), &set);
+        if set.perm.is_some_and(|perm| without_set_id(perm) != perm) {
+            self.set_id_epoch.fetch_add(1, Ordering::AcqRel);
+        }
+        done.and(refused)
     }
 
     pub(crate) fn set(&self, fd: FdId, set: &SetAttr) -> Result<()> {

@@ -74,14 +74,22 @@ impl Client {
         if file.kind != FileKind::Directory {
             return Err(Errno::ENOTDIR);
         }
-        let Some(cookie) = list_dots(file.id, cookie, each) else { return Ok(()) };
         let mut listing = file.listing.lock().unwrap_or_else(PoisonError::into_inner);
-        self.seek(file, &mut listing, cookie)?;
+        if cookie == 0 {
+            // Whoever starts again is to see what is new.
+            *listing = Listing::default();
+        }
+        let behind_dots = if cookie >= ITSELF { 0 } else { cookie };
+        self.seek(file, &mut listing, behind_dots)?;
         if listing.entries.is_empty() {
             self.read_on(file, &mut listing, budget.clamp(LEAST, MOST))?;
+            // One that was removed has not even `.`.
             if cookie == 0 && listing.entries.is_empty() && self.is_removed(file) {
                 return Err(Errno::ENOENT);
             }
+        }
+        if list_dots(file.id, cookie, each).is_none() {
+            return Ok(());
         }
         while let Some(listed) = listing.entries.front() {
             let name = listed.name.as_name();
@@ -97,27 +105,20 @@ impl Client {
 
     /// Makes the entries behind `cookie` the next, be they here or at the server.
     fn seek(&self, file: &File, listing: &mut Listing, cookie: u64) -> Result<()> {
-        if cookie == 0 {
-            *listing = Listing::default();
-            return Ok(());
-        }
         if listing.skip_to(cookie) {
             return Ok(());
         }
         *listing = Listing::default();
         let mut before = 0;
-        while before < BEFORE {
+        while !listing.skip_to(cookie) {
             self.read_on(file, listing, MOST)?;
             before += listing.entries.len();
-            if listing.entries.is_empty() {
-                break;
-            }
-            if listing.skip_to(cookie) {
-                return Ok(());
+            if listing.entries.is_empty() || before > BEFORE {
+                *listing = Listing::default();
+                return Err(Errno::EINVAL);
             }
         }
-        *listing = Listing::default();
-        Err(Errno::EINVAL)
+        Ok(())
     }
 
     /// Reads the entries that follow, at least one if there is one, in the place of those that are here.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 
 use gofer_transport::Donated;
@@ -118,8 +118,8 @@ pub struct File {
     pub(crate) given: Given,
     /// Of a directory.
     pub(crate) listing: Mutex<Listing>,
-    /// Set-id bits were looked for.
-    pub(crate) set_id_cleared: AtomicBool,
+    /// When set-id bits were last looked for, as the client counts.
+    pub(crate) set_id_seen: AtomicU64,
 }
 
 impl File {

@@ -1,6 +1,7 @@
 //! PRead, PWrite, FSync, FAllocate, Flush.
 
 use std::os::fd::AsFd;
+use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
 use gofer_vfs::{Allocate, Errno, FileKind, Result, SetAttr, Sink, Source, Sync};
@@ -60,14 +61,22 @@ impl Client {
             Given::Fifo(fifo) => return fifo.write(from),
             // It is open to append.
             Given::Regular(donated) if file.flags.append => from.push(donated.as_fd(), offset)?,
-            // The end is where it was a moment ago.
-            _ if file.flags.append => self.write_at(file, self.getattr_fd(file.fd())?.size, from)?,
+            _ if file.flags.append => self.append(file, from)?,
             _ => self.write_at(file, offset, from)?,
         };
         if file.flags.sync != Sync::None {
             self.fsync(file, file.flags.sync == Sync::Data)?;
         }
         Ok(written)
+    }
+
+    /// Writes where the end was a moment ago. The lock is held while the server is asked and told: those who append to
+    /// files that share it wait for each other, as they would for the file.
+    fn append(&self, file: &File, from: &mut dyn Source) -> Result<usize> {
+        // The remainder is less than their number.
+        let turn = usize::try_from(file.id.ino % self.appending.len() as u64).unwrap_or(0);
+        let _turn = self.appending[turn].lock().unwrap_or_else(PoisonError::into_inner);
+        self.write_at(file, self.getattr_fd(file.fd())?.size, from)
     }
 
     fn write_at(&self, file: &File, offset: u64, from: &mut dyn Source) -> Result<usize> {
@@ -97,17 +106,22 @@ impl Client {
         }
     }
 
-    /// Takes the set-id bits from a file that is about to change, before its first change: servers leave that to their
+    /// Takes the set-id bits from a file that is about to change, before the change: servers leave that to their
     /// clients.
     pub(crate) fn clear_set_id(&self, file: &File) -> Result<()> {
+        let now = self.set_id_epoch.load(Ordering::Acquire);
         let ours = file.flags.clears_set_id && file.kind == FileKind::Regular;
-        if !ours || file.set_id_cleared.swap(true, Ordering::Relaxed) {
+        if !ours || file.set_id_seen.load(Ordering::Relaxed) == now {
             return Ok(());
         }
         let perm = self.getattr_fd(file.fd())?.perm;
         let kept = without_set_id(perm);
         let set = SetAttr { perm: Some(kept), ..SetAttr::default() };
-        if kept == perm { Ok(()) } else { self.set(file.place.fd, &set) }
+        if kept != perm {
+            self.set(file.place.fd, &set)?;
+        }
+        file.set_id_seen.store(now, Ordering::Relaxed);
+        Ok(())
     }
 
     /// There is but one kind of it.

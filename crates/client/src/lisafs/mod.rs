@@ -22,9 +22,9 @@
 //! | renaming with flags, on servers of before 2026 | `EINVAL` |
 //! | opening a file that exists, or making it | a walk and an open, when it cannot be made |
 //! | reading a directory from a position | reading on, where that was the last; else from the start, up to it |
-//! | appending | by the server's own descriptor where it gave one; else a write at the end that the file had a moment ago: two who append may write over each other, as in a sandbox |
+//! | appending | by the server's own descriptor where it gave one; else a write at the end that the file had a moment ago: users of one client take turns, those of two may write over each other |
 //! | writes that are on disk when they are answered | a write and an fsync |
-//! | taking set-id bits from a file that is written to | before the first write of an open file |
+//! | taking set-id bits from a file that is written to | before a write, unless they were looked for since this client last set any |
 //! | moving nothing but ctime | setting atime to what it is |
 //! | a file system's id | 0 |
 //!
@@ -48,7 +48,8 @@ mod walk;
 mod xattr;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use gofer_transport::ClientStream;
@@ -99,6 +100,10 @@ pub struct Client {
     /// Unlike that of any other client of this process.
     number: u64,
     root: Node,
+    /// Whose turn it is to append, by inode number.
+    appending: [Mutex<()>; 8],
+    /// Counts the moments at which this client gave a file set-id bits.
+    set_id_epoch: AtomicU64,
 }
 
 impl Client {

@@ -1,7 +1,7 @@
 //! OpenAt, OpenCreateAt, and descriptors that are donated.
 
 use std::os::fd::OwnedFd;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 
 use gofer_transport::Donated;
@@ -103,7 +103,7 @@ impl Client {
             flags,
             given,
             listing: Mutex::new(Listing::default()),
-            set_id_cleared: AtomicBool::new(false),
+            set_id_seen: AtomicU64::new(0),
         })
     }
 }

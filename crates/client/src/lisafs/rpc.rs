@@ -298,13 +298,11 @@ impl Rpc {
         self.payload_max() + DATAGRAM
     }
 
-    /// Asks for channels, as many as the server has and at most `most`.
+    /// Asks for channels, as many as the server has and at most `most`. They are asked for on the stream, all of them.
     pub(crate) fn open_channels(&mut self, most: usize) {
-        for _ in 0..most {
-            // Without one the stream does.
-            let Ok(caller) = self.open_channel() else { return };
-            self.channels.add(caller);
-        }
+        // Without one the stream does.
+        let callers: Vec<_> = (0..most).map_while(|_| self.open_channel().ok()).collect();
+        callers.into_iter().for_each(|caller| self.channels.add(caller));
     }
 
     /// A channel that has room for every message.

@@ -1,6 +1,7 @@
 //! Mount.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use gofer_vfs::{Attr, Errno, Result};
 use gofer_wire::lisafs::{Inode, MountReq, MountResp};
@@ -31,7 +32,15 @@ pub(super) fn open(mut rpc: Rpc, options: &Options) -> std::result::Result<Clien
     let attr = attr(number, &root.stat).map_err(|_| Error::Foreign)?;
     let rpc = Arc::new(rpc);
     let held = Arc::new(Held::new(&rpc, root.fd).map_err(|_| Error::Foreign)?);
-    Ok(Client { number, root: Node::new(held, attr.id, attr.kind), rpc })
+    // 0 is the moment at which a file was last looked at that never was.
+    let set_id_epoch = AtomicU64::new(1);
+    Ok(Client {
+        number,
+        root: Node::new(held, attr.id, attr.kind),
+        rpc,
+        set_id_epoch,
+        appending: Default::default(),
+    })
 }
 
 fn mount(rpc: &Rpc) -> Result<(Inode, u32, Operations)> {
