@@ -110,12 +110,12 @@ impl Client {
     ) -> Result<()> {
         old_dir.same_tree(new_dir)?;
         let (old_fd, new_fd) = (old_dir.dir()?, new_dir.dir()?);
+        if old_dir.id == new_dir.id && old == new {
+            // Servers need not look.
+            self.lookup(old_dir, old)?;
+        }
         let flags = match flags {
             RenameFlags::Replace => {
-                if old_dir.id == new_dir.id && old == new {
-                    // Servers do not look.
-                    self.lookup(old_dir, old)?;
-                }
                 let request = RenameAtReq { old_dir: old_fd, new_dir: new_fd, old_name: old, new_name: new };
                 return self.rpc.call(&request).map(drop);
             }

@@ -61,7 +61,7 @@ impl Client {
             Given::Fifo(fifo) => return fifo.write(from),
             // It is open to append.
             Given::Regular(donated) if file.flags.append => from.push(donated.as_fd(), offset)?,
-            _ if file.flags.append => self.append(file, from)?,
+            _ if file.flags.append => self.append(file, offset, from)?,
             _ => self.write_at(file, offset, from)?,
         };
         if file.flags.sync != Sync::None {
@@ -72,7 +72,9 @@ impl Client {
 
     /// Writes where the end was a moment ago. The lock is held while the server is asked and told: those who append to
     /// files that share it wait for each other, as they would for the file.
-    fn append(&self, file: &File, from: &mut dyn Source) -> Result<usize> {
+    fn append(&self, file: &File, offset: u64, from: &mut dyn Source) -> Result<usize> {
+        // It means nothing, but has to be one.
+        check_offset(offset, from.left())?;
         // The remainder is less than their number.
         let turn = usize::try_from(file.id.ino % self.appending.len() as u64).unwrap_or(0);
         let _turn = self.appending[turn].lock().unwrap_or_else(PoisonError::into_inner);
