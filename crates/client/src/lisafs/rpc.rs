@@ -300,6 +300,9 @@ impl Rpc {
 
     /// Asks for channels, as many as the server has and at most `most`. They are asked for on the stream, all of them.
     pub(crate) fn open_channels(&mut self, most: usize) {
+        if !self.stream.passes_descriptors() {
+            return;
+        }
         // Without one the stream does.
         let callers: Vec<_> = (0..most).map_while(|_| self.open_channel().ok()).collect();
         callers.into_iter().for_each(|caller| self.channels.add(caller));
