@@ -1,5 +1,5 @@
-//! A 9P2000.L client. [`Client`] is a [`Backend`](gofer_vfs::Backend): a remote file tree is used, wrapped and served
-//! like any other.
+//! A 9P2000.L client, and in [`lisafs`] one for gVisor's protocol. A client is a [`Backend`](gofer_vfs::Backend): a
+//! remote file tree is used, wrapped and served like any other.
 //!
 //! ```no_run
 //! use gofer_client::{Client, Options};
@@ -29,10 +29,13 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | `rpc/` | requests in flight, their replies, the end of a connection |
-//! | `fids.rs` | [`Node`] and [`File`]: what the server holds for us |
-//! | `path.rs` | paths and [`Reader`], for programs that want no more |
+//! | `p9/rpc/` | requests in flight, their replies, the end of a connection |
+//! | `p9/fids.rs` | [`Node`] and [`File`]: what the server holds for us |
 //! | `p9/` | the operations, by family |
+//! | `lisafs/` | the same for lisafs |
+//! | `rpc/` | what calls of both have in common: frames, channels, deadlines |
+//! | `emulated.rs` | what both leave to their clients, or have no message for |
+//! | `path.rs` | paths and [`Reader`], for programs that want no more |
 
 mod backend;
 mod emulated;

@@ -3,10 +3,9 @@
 //! ```no_run
 //! use gofer_client::lisafs::{Client, Options};
 //! use gofer_transport::Socket;
-//! use gofer_vfs::Backend;
 //!
 //! let client = Client::over(Socket::inherited(3)?, &Options::default())?;
-//! let (root, attr) = client.attach()?;
+//! std::io::copy(&mut client.reader("etc/hostname")?, &mut std::io::stdout())?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
@@ -99,7 +98,7 @@ pub struct Client {
     rpc: Arc<Rpc>,
     /// Unlike that of any other client of this process.
     number: u64,
-    root: Node,
+    pub(crate) root: Node,
     /// Whose turn it is to append, by inode number.
     appending: [Mutex<()>; 8],
     /// Counts the moments at which this client gave a file set-id bits.
