@@ -14,7 +14,7 @@ use gofer_fuzz::conversation::How;
 use gofer_fuzz::frames::Form;
 use gofer_fuzz::{Conversation, Input};
 use gofer_sys::shm;
-use gofer_transport::{ClientStream, ReadInto, Stream, WriteFrom};
+use gofer_transport::{ClientStream, Descriptors, ReadInto, Stream, WriteFrom};
 use gofer_vfs::{
     AccessMode, Allocate, AllocateKind, Backend, CreateFlags, Errno, Lock, LockKind, MemFs, Name, OpenFlags,
     Owner, RenameFlags, SetAttr, SetTime, SocketKind, Special, Time, Unlink, XattrFlags, XattrPolicy,
@@ -204,7 +204,7 @@ impl Liar {
 
 impl Stream for Liar {
     fn recv(&self, into: &mut Vec<u8>, limit: usize) -> Result<usize, Errno> {
-        self.recv_with_descriptor(into, limit).map(|(received, _)| received)
+        self.recv_with_descriptors(into, limit).map(|(received, _)| received)
     }
 
     fn send(&self, head: &[u8], payload: &[u8], _: &[BorrowedFd<'_>]) -> Result<(), Errno> {
@@ -232,11 +232,7 @@ impl Stream for Liar {
 }
 
 impl ClientStream for Liar {
-    fn recv_with_descriptor(
-        &self,
-        into: &mut Vec<u8>,
-        limit: usize,
-    ) -> Result<(usize, Option<OwnedFd>), Errno> {
+    fn recv_with_descriptors(&self, into: &mut Vec<u8>, limit: usize) -> Result<(usize, Descriptors), Errno> {
         let mut guard = self.server();
         let server = &mut *guard;
         let limit = limit.min(into.capacity() - into.len());
@@ -249,11 +245,11 @@ impl ClientStream for Liar {
                 if bytes.is_empty() {
                     server.given.pop_front();
                 }
-                Ok((received, descriptor))
+                Ok((received, [descriptor, None]))
             }
             // Nothing comes by itself: whoever waits without a limit would wait for ever.
             None if self.waits && !server.is_over => Err(Errno::EAGAIN),
-            None => Ok((0, None)),
+            None => Ok((0, Descriptors::default())),
         }
     }
 

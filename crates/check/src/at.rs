@@ -305,6 +305,7 @@ impl At {
             laid: self.laid,
             may_change,
             knows_google,
+            lacks: &[],
         };
         Ok(Site::new(Box::new(There(Arc::clone(&tree), manners)), facts, host).keeping(tree))
     }

@@ -48,7 +48,7 @@ use gofer_vfs::Errno;
 pub use client::{Client, ROOT};
 pub use containment::remove_outside;
 pub use record::Record;
-pub use site::{Dialect, Facts, Serving, Setup, Site, Transport};
+pub use site::{Dialect, Facts, Lack, Serving, Setup, Site, Transport};
 pub use verdict::{Checked, Demand, Outcome, judge};
 
 /// All families: those of operations, then those of what holds for all of them.

@@ -9,7 +9,7 @@ use gofer_wire::p9::*;
 
 use crate::client::{Client, text};
 use crate::verdict::is_exact;
-use crate::{Checked, Site, demand_eq, family};
+use crate::{Checked, Lack, Site, demand_eq, family};
 
 const SHARED: u8 = Tlock::RDLCK;
 const EXCLUSIVE: u8 = Tlock::WRLCK;
@@ -37,7 +37,7 @@ const SUCCESS: Result<u8> = Ok(Rlock::SUCCESS);
 const BLOCKED: Result<u8> = Ok(Rlock::BLOCKED);
 
 fn locks_exclude_each_other(site: &Site) -> Checked {
-    let (mut a, mut b) = (site.client(), site.client());
+    let (mut a, mut b) = (site.able(Lack::Locks).client(), site.client());
     let (one, two) = (a.open_at("file", OpenBits::RDWR)?, a.open_at("file", OpenBits::RDWR)?);
     let three = b.open_at("file", OpenBits::RDWR)?;
     demand_eq!(lock(&mut a, one, EXCLUSIVE, 0, 10), SUCCESS);
@@ -57,7 +57,7 @@ fn locks_exclude_each_other(site: &Site) -> Checked {
 }
 
 fn unlocking_frees_the_range_that_is_named(site: &Site) -> Checked {
-    let mut c = site.client();
+    let mut c = site.able(Lack::Locks).client();
     let (one, two) = (c.open_at("file", OpenBits::RDWR)?, c.open_at("file", OpenBits::RDWR)?);
     demand_eq!(lock(&mut c, one, EXCLUSIVE, 0, 0), SUCCESS, "to the end, wherever that will be");
     demand_eq!(lock(&mut c, two, EXCLUSIVE, 1 << 40, 1), BLOCKED);
@@ -73,7 +73,7 @@ fn unlocking_frees_the_range_that_is_named(site: &Site) -> Checked {
 }
 
 fn locks_end_with_their_fid(site: &Site) -> Checked {
-    let mut c = site.client();
+    let mut c = site.able(Lack::Locks).client();
     let waits = c.open_at("file", OpenBits::RDWR)?;
     let fid = c.open_at("file", OpenBits::RDWR)?;
     demand_eq!(lock(&mut c, fid, EXCLUSIVE, 0, 0), SUCCESS);
@@ -100,7 +100,7 @@ fn locks_end_with_their_fid(site: &Site) -> Checked {
 }
 
 fn a_lock_does_not_need_the_access_it_protects(site: &Site) -> Checked {
-    let mut c = site.client();
+    let mut c = site.able(Lack::Locks).client();
     let (reader, writer) = (c.open_at("file", OpenBits::RDONLY)?, c.open_at("file", OpenBits::WRONLY)?);
     for (one, other) in [(reader, writer), (writer, reader)] {
         for kind in [EXCLUSIVE, SHARED] {
@@ -117,7 +117,7 @@ fn a_lock_does_not_need_the_access_it_protects(site: &Site) -> Checked {
 
 fn locks_hold_against_the_host(site: &Site) -> Checked {
     let host = site.hosted();
-    let mut c = site.client();
+    let mut c = site.able(Lack::Locks).client();
     let fid = c.open_at("file", OpenBits::RDWR)?;
     let own = File::options().read(true).write(true).open(host.join("file")).expect("a file");
     let exclusive = |start, length| Lock { kind: LockKind::Exclusive, start, length };
@@ -140,6 +140,7 @@ fn what_is_no_lock_is_refused(site: &Site) -> Checked {
         demand_eq!(lock(&mut c, fid, kind, 0, 0), Err(Errno::EINVAL), "kind {kind}");
         demand_eq!(getlock(&mut c, fid, kind, 0, 0), Err(Errno::EINVAL), "kind {kind}");
     }
+    site.able(Lack::Locks);
     let far = 1 << 63;
     for (start, length) in [(far, 1), (far - 1, 2), (1, far), (u64::MAX, u64::MAX), (0, far + 1)] {
         demand_eq!(lock(&mut c, fid, EXCLUSIVE, start, length), Err(Errno::EINVAL), "{start} {length}");

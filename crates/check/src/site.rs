@@ -86,6 +86,27 @@ pub struct Facts {
     pub may_change: bool,
     /// The server knows Google's messages, whatever was agreed on.
     pub knows_google: bool,
+    /// What the tree cannot do.
+    pub lacks: &'static [Lack],
+}
+
+/// What a tree may be unable to do because of the way on which the server itself reaches it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lack {
+    /// Locks on ranges of bytes.
+    Locks,
+    /// Making FIFOs, sockets and devices.
+    Special,
+    /// Refusing a FIFO to a writer while nobody reads.
+    LonelyWriter,
+    /// Walking to a block device.
+    BlockDevice,
+    /// Opens of the host that write through or append by themselves.
+    OpenFlags,
+    /// Extended attributes of files that were removed.
+    RemovedXattr,
+    /// A value of 65,536 bytes of an extended attribute.
+    LargestXattr,
 }
 
 /// A server, wherever it is.
@@ -202,6 +223,19 @@ impl Site {
     pub fn changed(&self) -> &Self {
         if !self.facts.may_change {
             skip_now("changes the tree (--rw)");
+        }
+        self
+    }
+
+    /// Whether the tree can do this.
+    pub fn can(&self, what: Lack) -> bool {
+        !self.facts.lacks.contains(&what)
+    }
+
+    /// The case ends where the tree cannot do this.
+    pub fn able(&self, what: Lack) -> &Self {
+        if !self.can(what) {
+            skip_now(format_args!("needs what the tree lacks: {what:?}"));
         }
         self
     }

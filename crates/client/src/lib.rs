@@ -1,5 +1,5 @@
-//! A 9P2000.L client. [`Client`] is a [`Backend`](gofer_vfs::Backend): a remote file tree is used, wrapped and served
-//! like any other.
+//! A 9P2000.L client, and in [`lisafs`] one for gVisor's protocol. A client is a [`Backend`](gofer_vfs::Backend): a
+//! remote file tree is used, wrapped and served like any other.
 //!
 //! ```no_run
 //! use gofer_client::{Client, Options};
@@ -29,13 +29,17 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | `rpc/` | requests in flight, their replies, the end of a connection |
-//! | `fids.rs` | [`Node`] and [`File`]: what the server holds for us |
-//! | `path.rs` | paths and [`Reader`], for programs that want no more |
+//! | `p9/rpc/` | requests in flight, their replies, the end of a connection |
+//! | `p9/fids.rs` | [`Node`] and [`File`]: what the server holds for us |
 //! | `p9/` | the operations, by family |
+//! | `lisafs/` | the same for lisafs |
+//! | `rpc/` | what calls of both have in common: frames, channels, deadlines |
+//! | `emulated.rs` | what both leave to their clients, or have no message for |
+//! | `path.rs` | paths and [`Reader`], for programs that want no more |
 
 mod backend;
-mod fids;
+mod emulated;
+pub mod lisafs;
 mod p9;
 mod path;
 mod rpc;
@@ -50,10 +54,9 @@ use gofer_transport::{Address, ClientStream, Socket};
 use gofer_vfs::Errno;
 use gofer_wire::p9::MESSAGE_MAX;
 
-pub use fids::{File, Node};
-pub use p9::Features;
+pub use p9::{Features, File, Node};
+use p9::{Greeting, Rpc};
 pub use path::Reader;
-use rpc::{Greeting, Rpc};
 
 /// What to ask a server for.
 #[derive(Clone, Debug)]

@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use gofer_check::{Client, Dialect, Facts, Serving, Setup, Site, Transport, sample};
+use gofer_check::{Client, Dialect, Facts, Lack, Serving, Setup, Site, Transport, sample};
 use gofer_localfs::LocalFs;
+use gofer_server::lisafs::Settings;
 use gofer_server::{Export, HostSockets, Limits, Policy, Server};
 use gofer_sys::net;
 use gofer_sys::process::{has_cap_chown, raise_nofile, user};
@@ -24,16 +25,47 @@ pub enum Ground {
     Remote,
     /// A temporary directory of the host behind another server.
     RemoteHost,
+    /// A tree in memory behind another server, of which the one that is served is a client that speaks lisafs: through
+    /// channels where it is itself reached through one, else through a socket.
+    Lisafs,
+    /// A temporary directory of the host in the same way.
+    LisafsHost,
     /// A temporary directory of the host, served by another process.
     Process(Launch),
 }
 
 impl Ground {
+    /// What cannot be done there.
+    fn lacks(self) -> &'static [Lack] {
+        match self {
+            Self::Lisafs | Self::LisafsHost => &LISAFS,
+            _ => &[],
+        }
+    }
+
     /// Whether there is a host file system at the end.
     pub fn is_host(self) -> bool {
-        matches!(self, Self::Host | Self::RemoteHost | Self::Process(_))
+        matches!(self, Self::Host | Self::RemoteHost | Self::LisafsHost | Self::Process(_))
     }
 }
+
+/// What lisafs has no way to say.
+const LISAFS: [Lack; 7] = [
+    // There are no messages; a sandbox keeps its own.
+    Lack::Locks,
+    // MknodAt makes regular files; of all else a sandbox makes its own.
+    Lack::Special,
+    // The server opens a FIFO for reading, too, so that no handler waits.
+    Lack::LonelyWriter,
+    // Walk refuses them.
+    Lack::BlockDevice,
+    // OpenAt takes nothing but the access mode and truncation.
+    Lack::OpenFlags,
+    // The messages refuse them, and there is no other way to one as 9P has.
+    Lack::RemovedXattr,
+    // A value is a string.
+    Lack::LargestXattr,
+];
 
 /// Starts a process that serves directories, each under its name, and accepts connections.
 pub type Launch = fn(&[(&'static str, &Path)], Setup) -> Box<dyn Serving>;
@@ -60,6 +92,14 @@ pub fn site(ground: Ground, transport: Transport, dialect: Dialect, setup: Setup
         }
         Ground::RemoteHost => {
             let far = || remote(host(&mut dirs), transport, dialect, &mut behind);
+            Box::new(Served::start(far, transport, setup))
+        }
+        Ground::Lisafs => {
+            let far = || lisafs(memory(), transport, &mut behind);
+            Box::new(Served::start(far, transport, setup))
+        }
+        Ground::LisafsHost => {
+            let far = || lisafs(host(&mut dirs), transport, &mut behind);
             Box::new(Served::start(far, transport, setup))
         }
         Ground::Process(launch) => {
@@ -98,6 +138,7 @@ fn facts(ground: Ground, transport: Transport, dialect: Dialect) -> Facts {
         laid: sample::Laid { links: true, special: true },
         may_change: true,
         knows_google: true,
+        lacks: ground.lacks(),
     }
 }
 
@@ -128,14 +169,9 @@ fn laid<B: Backend>(tree: B) -> B {
     tree
 }
 
-/// A tree behind a server of its own, which a client reaches. That server allows everything: policies are those of
-/// the one in front.
-fn remote<B: Backend>(
-    tree: B,
-    transport: Transport,
-    dialect: Dialect,
-    behind: &mut Vec<Box<dyn Serving>>,
-) -> gofer_client::Client {
+/// A tree to be served to a client that is a server itself. Everything is allowed: policies are those of the one in
+/// front.
+fn open_to_all<B: Backend>(tree: B) -> Vec<Export<Access<B>>> {
     let policy = Policy {
         xattr: XattrPolicy::All,
         sockets: HostSockets::All,
@@ -143,8 +179,17 @@ fn remote<B: Backend>(
         devices: true,
         ..Policy::default()
     };
-    let exports = vec![Export { name: None, backend: Access::ReadWrite(tree), policy }];
-    let far = Served::over(exports, Limits::default(), transport);
+    vec![Export { name: None, backend: Access::ReadWrite(tree), policy }]
+}
+
+/// A tree behind a server of its own, which a client reaches.
+fn remote<B: Backend>(
+    tree: B,
+    transport: Transport,
+    dialect: Dialect,
+    behind: &mut Vec<Box<dyn Serving>>,
+) -> gofer_client::Client {
+    let far = Served::over(open_to_all(tree), Limits::default(), transport);
     let options = gofer_client::Options {
         dialect: Some(match dialect {
             Dialect::Base => gofer_client::Dialect::Base,
@@ -160,6 +205,23 @@ fn remote<B: Backend>(
     };
     behind.push(Box::new(far));
     client.expect("a client")
+}
+
+/// A tree behind a server of its own, which a client that speaks lisafs reaches.
+fn lisafs<B: Backend>(
+    tree: B,
+    transport: Transport,
+    behind: &mut Vec<Box<dyn Serving>>,
+) -> gofer_client::lisafs::Client {
+    let server = Server::new(open_to_all(tree), Limits::default()).expect("a server");
+    let (ours, theirs) = Socket::pair().expect("two sockets");
+    server.connect_lisafs(theirs, 0, Settings::default()).expect("a connection");
+    let channels = if transport == Transport::Channel { 2 } else { 0 };
+    let options = gofer_client::lisafs::Options { channels, ..gofer_client::lisafs::Options::default() };
+    let client = gofer_client::lisafs::Client::over(ours, &options).expect("a client");
+    assert_eq!(client.channels(), channels);
+    behind.push(Box::new(Served { server, reach: Reach::Pair }));
+    client
 }
 
 struct Served<B: Backend> {

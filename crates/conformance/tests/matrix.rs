@@ -71,7 +71,7 @@ macro_rules! matrix {
     };
 }
 
-matrix!(Memory memory Host host Remote remote RemoteHost remote_host);
+matrix!(Memory memory Host host Remote remote RemoteHost remote_host Lisafs lisafs LisafsHost lisafs_host);
 
 /// Everything that [`matrix`] has tests for is all there is.
 #[test]

@@ -3,9 +3,10 @@
 
 use std::os::unix::fs::PermissionsExt;
 
-use gofer_client::{Client, Dialect, Options};
+use gofer_client::{Client, Dialect, Options, lisafs};
 use gofer_conformance::model::{self, Answer, EntryOp, Op, Scope, Side, Tree};
 use gofer_localfs::LocalFs;
+use gofer_server::lisafs::Settings;
 use gofer_server::{Export, Limits, Policy, Server};
 use gofer_transport::Socket;
 use gofer_vfs::{Access, Backend, Errno, MemFs, Name, Owner, ReadOnly, XattrPolicy};
@@ -81,6 +82,44 @@ fn the_model_agrees_with_host_files_from_afar() {
         let ops: Vec<_> = ops.into_iter().filter_map(Op::said).collect();
         let (_dir, fs) = host();
         same(&MemFs::new(ROOMY), &far(fs), &ops)
+    });
+    if let Err(failure) = outcome {
+        panic!("{failure}");
+    }
+}
+
+/// A tree behind a server, as its client sees it that speaks lisafs.
+fn far_in_lisafs<B: Backend>(backend: B, channels: usize) -> lisafs::Client {
+    let exports = vec![Export { name: None, backend, policy: Policy::default() }];
+    let server = Server::new(exports, Limits::default()).expect("a server");
+    let (ours, theirs) = Socket::pair().expect("two sockets");
+    server.connect_lisafs(theirs, 0, Settings::default()).expect("a connection");
+    lisafs::Client::over(ours, &lisafs::Options { channels, ..lisafs::Options::default() }).expect("a client")
+}
+
+/// Through lisafs the model is still the model, on a socket and on channels.
+#[test]
+fn the_model_agrees_with_itself_through_lisafs() {
+    for channels in [0, 1] {
+        let outcome = TestRunner::new(cases(100)).run(&model::ops(Scope::ALL, 120), |ops| {
+            let ops: Vec<_> = ops.into_iter().filter_map(Op::said_in_lisafs).collect();
+            same(&MemFs::new(ROOMY), &far_in_lisafs(MemFs::new(ROOMY), channels), &ops)
+        });
+        if let Err(failure) = outcome {
+            panic!("{failure}");
+        }
+    }
+}
+
+/// Through lisafs host files are still what the model says.
+#[test]
+fn the_model_agrees_with_host_files_through_lisafs() {
+    let (_dir, fs) = host();
+    let scope = Scope::probe(&fs).expect("a writable directory");
+    let outcome = TestRunner::new(cases(100)).run(&model::ops(scope, 120), |ops| {
+        let ops: Vec<_> = ops.into_iter().filter_map(Op::said_in_lisafs).collect();
+        let (_dir, fs) = host();
+        same(&MemFs::new(ROOMY), &far_in_lisafs(fs, 1), &ops)
     });
     if let Err(failure) = outcome {
         panic!("{failure}");

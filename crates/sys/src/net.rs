@@ -422,17 +422,20 @@ pub fn recv(socket: BorrowedFd<'_>, into: &mut Vec<u8>, limit: usize) -> Result<
     Ok(received)
 }
 
-/// As [`recv`], together with the descriptor that came with the bytes: the first, if there were several. The
+/// The descriptors that came with some bytes, in their order: no message brings more than two.
+pub type Descriptors = [Option<OwnedFd>; 2];
+
+/// As [`recv`], together with the descriptors that came with the bytes: the first two, if there were more. The
 /// others are closed.
-pub fn recv_with_descriptor(
+pub fn recv_with_descriptors(
     socket: BorrowedFd<'_>,
     into: &mut Vec<u8>,
     limit: usize,
-) -> Result<(usize, Option<OwnedFd>)> {
+) -> Result<(usize, Descriptors)> {
     let filled = into.len();
     let room = limit.min(into.capacity() - filled);
     into.resize(filled + room, 0);
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let received = patiently(socket, Direction::Recv, || {
         let parts = &mut [IoSliceMut::new(&mut into[filled..])];
@@ -440,15 +443,18 @@ pub fn recv_with_descriptor(
             .map(|message| message.bytes)
     });
     into.truncate(filled + received.unwrap_or(0));
-    let mut first = None;
+    let mut came = Descriptors::default();
+    let mut room = came.iter_mut();
     for message in control.drain() {
         if let RecvAncillaryMessage::ScmRights(descriptors) = message {
             for descriptor in descriptors {
-                first.get_or_insert(descriptor);
+                if let Some(place) = room.next() {
+                    *place = Some(descriptor);
+                }
             }
         }
     }
-    received.map(|received| (received, first))
+    received.map(|received| (received, came))
 }
 
 /// Sends all of `head` and then all of `payload`. Descriptors, two at most, travel with the first byte, and the
@@ -521,7 +527,7 @@ mod tests {
         let mut got = Vec::with_capacity(1);
         set_recv_timeout(a.as_fd(), Some(Duration::from_millis(1)));
         assert_eq!(recv(a.as_fd(), &mut got, 1), Err(Errno::EAGAIN));
-        assert_eq!(recv_with_descriptor(a.as_fd(), &mut got, 1).err(), Some(Errno::EAGAIN));
+        assert_eq!(recv_with_descriptors(a.as_fd(), &mut got, 1).err(), Some(Errno::EAGAIN));
         set_recv_timeout(a.as_fd(), None);
         // More than the buffers hold.
         let much = vec![7; 8 << 20];
@@ -549,17 +555,33 @@ mod tests {
         got.clear();
         send(a.as_fd(), b"one", b"", &[b.as_fd()]).unwrap();
         send(a.as_fd(), b"two", b"", &[]).unwrap();
-        let (n, descriptor) = recv_with_descriptor(b.as_fd(), &mut got, 64).unwrap();
+        let (n, [descriptor, _]) = recv_with_descriptors(b.as_fd(), &mut got, 64).unwrap();
         let descriptor = descriptor.unwrap();
         assert_eq!((n, &got[..]), (3, &b"one"[..]), "bytes behind a descriptor do not come with it");
         let flags = rustix::io::fcntl_getfd(&descriptor).unwrap();
         assert!(flags.contains(rustix::io::FdFlags::CLOEXEC));
-        let (n, descriptor) = recv_with_descriptor(b.as_fd(), &mut got, 2).unwrap();
+        let (n, [descriptor, _]) = recv_with_descriptors(b.as_fd(), &mut got, 2).unwrap();
         assert_eq!((n, &got[..], descriptor.is_none()), (2, &b"onetw"[..], true));
         recv(b.as_fd(), &mut got, 1).unwrap();
         shutdown(a.as_fd());
         assert_eq!(recv(b.as_fd(), &mut got, 64), Ok(0));
         assert_eq!(family_of(a.as_fd()), Ok(Family::Unix));
+    }
+
+    #[test]
+    fn what_is_more_than_two_descriptors_is_closed() {
+        let (a, b) = pair().unwrap();
+        let mut given: Vec<_> = (0..3).map(|_| pair().unwrap()).collect();
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        let rights: Vec<_> = given.iter().map(|(theirs, _)| theirs.as_fd()).collect();
+        control.push(SendAncillaryMessage::ScmRights(&rights));
+        rustix::net::sendmsg(&a, &[IoSlice::new(b"x")], &mut control, SendFlags::empty()).unwrap();
+        let kept: Vec<_> = given.drain(..).map(|(_, ours)| ours).collect();
+        let (n, came) = recv_with_descriptors(b.as_fd(), &mut Vec::with_capacity(8), 8).unwrap();
+        assert_eq!((n, came.iter().flatten().count()), (1, 2));
+        let is_open = |socket: &OwnedFd| !is_peer_gone(socket.as_fd());
+        assert_eq!(kept.iter().map(is_open).collect::<Vec<_>>(), [true, true, false]);
     }
 
     #[test]

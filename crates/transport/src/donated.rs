@@ -1,9 +1,9 @@
-//! [`Donated`]: a regular file that a server gave away, looked at before it is used.
+//! [`Donated`]: a regular file that a server gave away, looked at before it is used; [`Fifo`] in the same way.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use gofer_sys::{attr, io};
-use gofer_vfs::{AccessMode, Errno, FileKind, Result};
+use gofer_sys::{attr, io, net};
+use gofer_vfs::{AccessMode, Errno, FileKind, Result, Sink, Source};
 
 /// A descriptor of an open regular file, with the access that was asked for.
 ///
@@ -47,6 +47,38 @@ impl AsFd for Donated {
 impl From<Donated> for OwnedFd {
     fn from(donated: Donated) -> Self {
         donated.0
+    }
+}
+
+/// A descriptor of an open FIFO, which is read and written without waiting for its other end.
+#[derive(Debug)]
+pub struct Fifo(OwnedFd);
+
+impl Fifo {
+    /// Takes a descriptor that came for a FIFO opened with `access`.
+    ///
+    /// # Errors
+    /// `EPROTO` for anything but a FIFO that is open for that; those of `fstat(2)` and `fcntl(2)`.
+    pub fn new(fd: OwnedFd, access: AccessMode) -> Result<Self> {
+        let fd = checked(fd, FileKind::Fifo, access)?;
+        net::set_blocking(fd.as_fd(), false)?;
+        Ok(Self(fd))
+    }
+
+    /// Reads what is there, at most `len` bytes.
+    ///
+    /// # Errors
+    /// Those of `read(2)`: `EAGAIN` when nothing is there.
+    pub fn read(&self, len: usize, into: &mut dyn Sink) -> Result<usize> {
+        io::read_stream(self.0.as_fd(), len, into)
+    }
+
+    /// Writes, all of it or nothing, at most a page.
+    ///
+    /// # Errors
+    /// Those of `write(2)`: `EAGAIN` when there is no room, `EPIPE` without a reader.
+    pub fn write(&self, from: &mut dyn Source) -> Result<usize> {
+        io::write_stream(self.0.as_fd(), from)
     }
 }
 

@@ -18,13 +18,14 @@ pub mod listener;
 pub mod memory;
 pub mod socket;
 
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 pub use address::Address;
 pub use donated::Donated;
 pub use frames::{Frames, Framing};
 pub use gofer_sys::io::{ReadInto, WriteFrom};
+pub use gofer_sys::net::Descriptors;
 pub use gofer_sys::socket::{accept, listen};
 pub use listener::{Acceptor, Listener, SocketFile};
 pub use socket::Socket;
@@ -65,15 +66,11 @@ pub trait Stream: Send + Sync + 'static {
 /// A stream as the end that connected uses it: descriptors come to it, and it does not wait for ever. A server
 /// has no way to receive a descriptor.
 pub trait ClientStream: Stream {
-    /// As [`recv`](Stream::recv), with the descriptor that came with the bytes: the first, if there were several.
+    /// As [`recv`](Stream::recv), with the descriptors that came with the bytes: the first two, if there were more.
     ///
     /// # Errors
     /// As for [`recv`](Stream::recv).
-    fn recv_with_descriptor(
-        &self,
-        into: &mut Vec<u8>,
-        limit: usize,
-    ) -> Result<(usize, Option<OwnedFd>), Errno>;
+    fn recv_with_descriptors(&self, into: &mut Vec<u8>, limit: usize) -> Result<(usize, Descriptors), Errno>;
 
     /// From now on [`send`](Stream::send) answers `EAGAIN` when the peer has taken nothing for `limit`; `None`
     /// waits for ever, as in the beginning. What was sent by then is unknown.

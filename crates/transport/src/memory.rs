@@ -1,13 +1,13 @@
 //! Two ends of a stream in one process, without a system call.
 
 use std::collections::VecDeque;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::BorrowedFd;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use gofer_vfs::Errno;
 
-use crate::{ClientStream, Stream};
+use crate::{ClientStream, Descriptors, Stream};
 
 /// How many bytes may be on their way in one direction; a sender waits beyond that.
 const CAPACITY: usize = 256 * 1024;
@@ -133,12 +133,8 @@ impl Stream for End {
 }
 
 impl ClientStream for End {
-    fn recv_with_descriptor(
-        &self,
-        into: &mut Vec<u8>,
-        limit: usize,
-    ) -> Result<(usize, Option<OwnedFd>), Errno> {
-        self.recv(into, limit).map(|received| (received, None))
+    fn recv_with_descriptors(&self, into: &mut Vec<u8>, limit: usize) -> Result<(usize, Descriptors), Errno> {
+        self.recv(into, limit).map(|received| (received, Descriptors::default()))
     }
 
     fn tell_stuck(&self, limit: Option<Duration>) {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use gofer_sys::net::{self, Family};
 use gofer_vfs::Errno;
 
-use crate::{Address, ClientStream, Error, Stream};
+use crate::{Address, ClientStream, Descriptors, Error, Stream};
 
 /// A connected stream socket.
 #[derive(Debug)]
@@ -107,12 +107,8 @@ impl Stream for Socket {
 }
 
 impl ClientStream for Socket {
-    fn recv_with_descriptor(
-        &self,
-        into: &mut Vec<u8>,
-        limit: usize,
-    ) -> Result<(usize, Option<OwnedFd>), Errno> {
-        net::recv_with_descriptor(self.fd.as_fd(), into, limit)
+    fn recv_with_descriptors(&self, into: &mut Vec<u8>, limit: usize) -> Result<(usize, Descriptors), Errno> {
+        net::recv_with_descriptors(self.fd.as_fd(), into, limit)
     }
 
     fn tell_stuck(&self, limit: Option<Duration>) {

@@ -379,9 +379,9 @@ impl Client {
 
     /// Receives until `frame` has at most `len` bytes.
     fn receive(&self, frame: &mut Vec<u8>, len: usize) -> Result<Option<OwnedFd>> {
-        match self.stream.recv_with_descriptor(frame, len - frame.len()) {
+        match self.stream.recv_with_descriptors(frame, len - frame.len()) {
             Ok((0, _)) => Err(Errno::ECONNRESET),
-            Ok((_, descriptor)) => Ok(descriptor),
+            Ok((_, [descriptor, _])) => Ok(descriptor),
             Err(Errno::EAGAIN) => panic!("the server has been silent for {:?}", self.patience),
             Err(_) => Err(Errno::ECONNRESET),
         }

@@ -8,6 +8,7 @@ use gofer_wire::p9::{
     Treadlink, Tsetattr, Tstatfs,
 };
 
+use crate::emulated::settable;
 use crate::{Client, File, Node};
 
 impl Client {
@@ -28,25 +29,19 @@ impl Client {
         attr(self.number, qid, valid, stat)
     }
 
+    pub(crate) fn id_of(&self, node: &Node) -> FileId {
+        self.id(node.qid)
+    }
+
     /// Which file a qid stands for.
     pub(crate) fn id(&self, qid: Qid) -> FileId {
         id(self.number, qid)
     }
 
-    /// What a kind of file does not have is refused here: some servers follow a symbolic link to something that has
-    /// it.
     pub(crate) fn setattr(&self, node: &Node, file: Option<&File>, set: &SetAttr) -> Result<()> {
         let fid = file.filter(|file| file.flags.access.writes()).map_or(node.fid(), File::fid);
-        let size = set.size.filter(|_| node.kind == FileKind::Regular);
-        let perm = set.perm.filter(|_| node.kind != FileKind::Symlink);
-        let refused = if size != set.size {
-            Err(Errno::EINVAL)
-        } else if perm != set.perm {
-            Err(Errno::EOPNOTSUPP)
-        } else {
-            Ok(())
-        };
-        self.setattr_fid(fid, &SetAttr { size, perm, ..*set }).and(refused)
+        let (set, refused) = settable(node.kind, set);
+        self.setattr_fid(fid, &set).and(refused)
     }
 
     pub(crate) fn setattr_fid(&self, fid: Fid, set: &SetAttr) -> Result<()> {

@@ -4,15 +4,13 @@ use gofer_vfs::{Entry, EntryName, Errno, FileKind, Name, Result};
 use gofer_wire::Data;
 use gofer_wire::p9::{Dirent, Dirents, QidKind, Rreaddir, Treaddir};
 
+use crate::emulated::{ITSELF, list_dots};
 use crate::p9::IO_HEAD;
 use crate::p9::attr::agrees;
 use crate::{Client, File, Node};
 
 /// Room for `.`, `..` and an entry with the longest name.
 const LEAST: usize = 3 * Dirent::encoded_len(0) + 3 + Name::MAX;
-/// The cookies of `.` and `..` where the server does not list them. A server's own must be smaller.
-const ITSELF: u64 = u64::MAX - 1;
-const PARENT: u64 = u64::MAX;
 /// Entries that are no children in one listing: `.` and `..`, and some for servers that list them oddly.
 const ASIDE: u32 = 16;
 
@@ -29,19 +27,8 @@ impl Client {
         }
         let mut from = cookie;
         if self.features.is_google() {
-            // Its clients make them up.
-            for (at, name, next) in [(0, EntryName::Itself, ITSELF), (ITSELF, EntryName::Parent, PARENT)] {
-                let entry = Entry { name, id: self.id(file.qid), kind: FileKind::Directory, cookie: next };
-                if from == at {
-                    if !each(entry) {
-                        return Ok(());
-                    }
-                    from = next;
-                }
-            }
-            if from == PARENT {
-                from = 0;
-            }
+            let Some(next) = list_dots(self.id(file.qid), cookie, each) else { return Ok(()) };
+            from = next;
         }
         let count = budget.clamp(LEAST, self.rpc.msize() - IO_HEAD);
         let count = u32::try_from(count).map_err(|_| Errno::EIO)?;

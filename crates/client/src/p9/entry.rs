@@ -10,7 +10,7 @@ use gofer_wire::p9::{
     Trenameat, Tsymlink, Tumkdir, Tumknod, Tunlinkat, Tusymlink,
 };
 
-use crate::fids::Held;
+use crate::p9::fids::Held;
 use crate::{Client, Node};
 
 /// The owner of something new, as a peer names it.

@@ -4,11 +4,12 @@ use std::collections::VecDeque;
 use std::os::fd::AsFd;
 use std::sync::atomic::Ordering;
 
-use gofer_vfs::{Allocate, AllocateKind, Errno, FileKind, Result, SetAttr, Sink, Source, Sync};
+use gofer_vfs::{Allocate, Errno, FileKind, Result, SetAttr, Sink, Source, Sync};
 use gofer_wire::Data;
 use gofer_wire::p9::{Rread, Rwrite, Tallocate, Tflushf, Tfsync, Tread, Twrite};
 
-use crate::rpc::{Answer, Pending};
+use crate::emulated::{allocate_mode, check_offset, without_set_id};
+use crate::p9::rpc::{Answer, Pending};
 use crate::{Client, File};
 
 /// Messages in flight for one read or write that is longer than a message.
@@ -29,12 +30,6 @@ impl Pipeline<'_> {
             drop(pending.wait());
         }
     }
-}
-
-/// `EINVAL` for positions that no file offset can name (`pread(2)`).
-fn check_offset(offset: u64, len: usize) -> Result<()> {
-    let end = offset.checked_add(len as u64).and_then(|end| i64::try_from(end).ok());
-    end.map(drop).ok_or(Errno::EINVAL)
 }
 
 impl Client {
@@ -170,18 +165,12 @@ impl Client {
     /// Takes the set-id bits from a file that is about to change, before its first change: Google's servers leave
     /// that to their clients.
     pub(crate) fn clear_set_id(&self, file: &File) -> Result<()> {
-        const SET_UID: u32 = 0o4000;
-        const SET_GID: u32 = 0o2000;
-        const GROUP_EXECUTES: u32 = 0o10;
         let ours = file.flags.clears_set_id && self.features.is_google() && file.kind == FileKind::Regular;
         if !ours || file.set_id_cleared.swap(true, Ordering::Relaxed) {
             return Ok(());
         }
         let perm = self.getattr_fid(file.fid(), file.qid)?.perm;
-        let mut kept = perm & !SET_UID;
-        if perm & GROUP_EXECUTES != 0 {
-            kept &= !SET_GID;
-        }
+        let kept = without_set_id(perm);
         let set = SetAttr { perm: Some(kept), ..SetAttr::default() };
         if kept == perm { Ok(()) } else { self.setattr_fid(file.fid(), &set) }
     }
@@ -198,22 +187,9 @@ impl Client {
         if !self.features.has(7) {
             return Err(Errno::EOPNOTSUPP);
         }
-        if !file.flags.access.writes() {
-            // As the host has it: numbers that cannot be come first.
-            let can_be = [what.offset, what.length].map(|n| i64::try_from(n).is_ok()) == [true; 2];
-            return Err(if can_be && what.length > 0 { Errno::EBADF } else { Errno::EINVAL });
-        }
+        let mode = allocate_mode(file.flags.access, what)?;
         self.clear_set_id(file)?;
-        let kind = match what.kind {
-            AllocateKind::Reserve => 0,
-            AllocateKind::PunchHole => Tallocate::PUNCH_HOLE | Tallocate::KEEP_SIZE,
-            AllocateKind::Zero => Tallocate::ZERO_RANGE,
-            AllocateKind::Collapse => Tallocate::COLLAPSE_RANGE,
-            AllocateKind::Insert => Tallocate::INSERT_RANGE,
-            AllocateKind::Unshare => Tallocate::UNSHARE_RANGE,
-        };
-        let keep = if what.keep_size { Tallocate::KEEP_SIZE } else { 0 };
         let Allocate { offset, length, .. } = what;
-        self.rpc.call(Tallocate { fid: file.fid(), mode: kind | keep, offset, length }).map(drop)
+        self.rpc.call(Tallocate { fid: file.fid(), mode, offset, length }).map(drop)
     }
 }

@@ -3,9 +3,11 @@
 mod attr;
 mod dir;
 mod entry;
+mod fids;
 mod io;
 mod lock;
 mod open;
+mod rpc;
 mod session;
 mod socket;
 mod walk;
@@ -17,5 +19,7 @@ use gofer_wire::p9::HEADER;
 /// insist on it.
 const IO_HEAD: usize = HEADER + 17;
 
+pub use fids::{File, Node};
+pub(crate) use rpc::{Greeting, Rpc};
 pub use session::Features;
 pub(crate) use session::open_session;

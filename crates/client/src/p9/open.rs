@@ -11,28 +11,16 @@ use gofer_vfs::{
 };
 use gofer_wire::p9::{OpenBits, Qid, Rlcreate, Rlopen, Rucreate, Tlcreate, Tlopen, Tucreate};
 
-use crate::fids::Held;
+use crate::emulated::{check_open, create, whole_pages};
 use crate::p9::IO_HEAD;
 use crate::p9::attr::agrees;
-use crate::rpc::Answer;
+use crate::p9::fids::Held;
+use crate::p9::rpc::Answer;
 use crate::{Client, File, Node};
-
-/// Reads and writes are whole pages where a message holds one.
-const PAGE: usize = 4096;
 
 impl Client {
     pub(crate) fn open(&self, node: &Node, flags: OpenFlags) -> Result<File> {
-        match node.kind {
-            FileKind::Directory if flags.changes() => return Err(Errno::EISDIR),
-            FileKind::Directory | FileKind::Regular => {}
-            _ if flags.directory => {}
-            FileKind::Symlink => return Err(Errno::ELOOP),
-            FileKind::Socket | FileKind::CharDevice | FileKind::BlockDevice => return Err(Errno::ENXIO),
-            FileKind::Fifo => {}
-        }
-        if flags.directory && node.kind != FileKind::Directory {
-            return Err(Errno::ENOTDIR);
-        }
+        check_open(node.kind, flags)?;
         let held = self.clone_fid(&node.held)?;
         let mut answer = self.rpc.call(Tlopen { fid: held.fid(), flags: self.bits(flags) })?;
         let descriptor = answer.descriptor();
@@ -52,7 +40,6 @@ impl Client {
         Ok(file)
     }
 
-    /// A file is made exclusively, whatever is asked for: what a name stands for is looked at before it is opened.
     pub(crate) fn create(
         &self,
         dir: &Node,
@@ -61,15 +48,7 @@ impl Client {
         perm: u32,
         owner: Owner,
     ) -> Result<(Node, File, Attr)> {
-        let create = || match self.create_new(dir, name, flags.open, perm, owner) {
-            Err(Errno::EEXIST) if !flags.exclusive => self.open_existing(dir, name, flags.open),
-            done => done,
-        };
-        match create() {
-            // What was in the way is gone by now.
-            Err(Errno::ENOENT) if !flags.exclusive => create(),
-            done => done,
-        }
+        create(self, dir, name, flags, || self.create_new(dir, name, flags.open, perm, owner))
     }
 
     fn create_new(
@@ -112,19 +91,6 @@ impl Client {
         Ok((node, file, attr))
     }
 
-    fn open_existing(&self, dir: &Node, name: Name<'_>, flags: OpenFlags) -> Result<(Node, File, Attr)> {
-        let (node, attr) = self.walk(dir, name)?;
-        match node.kind {
-            FileKind::Regular => {
-                let file = self.open(&node, flags)?;
-                let attr = if flags.truncate { self.getattr(&node)? } else { attr };
-                Ok((node, file, attr))
-            }
-            FileKind::Directory => Err(Errno::EISDIR),
-            _ => Err(Errno::EEXIST),
-        }
-    }
-
     /// Gives what was just made the owner that its message could not name, and back the bits that this takes.
     pub(crate) fn settle(&self, node: &Node, attr: Attr, owner: Option<Owner>) -> Result<Attr> {
         let Some(uid) = owner.and_then(|owner| owner.uid).filter(|uid| *uid != attr.uid) else {
@@ -156,7 +122,7 @@ impl Client {
         let donated = donated.filter(|donated| !flags.append || donated.append().is_ok());
         let room = self.rpc.msize() - IO_HEAD;
         let most = usize::try_from(iounit).ok().filter(|unit| *unit > 0).map_or(room, |unit| unit.min(room));
-        let chunk = if most > PAGE { most - most % PAGE } else { most };
+        let chunk = whole_pages(most);
         File {
             place,
             held,

@@ -1,7 +1,7 @@
 //! version, attach.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::AtomicBool;
 
 use gofer_transport::frames::End;
 use gofer_vfs::{Attr, Errno, PeerUid};
@@ -10,9 +10,10 @@ use gofer_wire::p9::{
     Fid, GetattrMask, MESSAGE_MAX, MSIZE_MIN, Rattach, Rgetattr, Tattach, Tgetattr, Version,
 };
 
-use crate::fids::Held;
+use crate::emulated::next_number;
 use crate::p9::attr;
-use crate::rpc::{Greeting, Rpc};
+use crate::p9::fids::Held;
+use crate::p9::rpc::{Greeting, Rpc};
 use crate::{Client, Dialect, Error, Node, Options};
 
 /// What was agreed on.
@@ -57,9 +58,7 @@ pub(crate) fn open_session(mut greeting: Greeting, options: &Options) -> Result<
         rpc.open_channels(options.channels);
     }
     let rpc = Arc::new(rpc);
-    // Files of two servers are never the same file: each client has 256 devices of its own.
-    static NUMBERS: AtomicU64 = AtomicU64::new(1);
-    let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
+    let number = next_number();
     let root = attach(&rpc, options, number).map_err(|errno| Error::Attach {
         name: options.export.clone(),
         errno,

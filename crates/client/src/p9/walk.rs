@@ -6,7 +6,7 @@ use gofer_vfs::{Attr, Errno, Name, Result};
 use gofer_wire::p9::{FullStat, Qid, Rmultigetattr, Rwalk, Rwalkgetattr, Tmultigetattr, Twalk, Twalkgetattr};
 use gofer_wire::{List, ListBuf, Str};
 
-use crate::fids::Held;
+use crate::p9::fids::Held;
 use crate::{Client, Node};
 
 impl Client {

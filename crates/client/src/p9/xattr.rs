@@ -10,8 +10,9 @@ use gofer_wire::p9::{
 };
 use gofer_wire::{Data, Str};
 
-use crate::fids::Held;
+use crate::emulated::xattr_flags;
 use crate::p9::IO_HEAD;
+use crate::p9::fids::Held;
 use crate::{Client, Node};
 
 impl Client {
@@ -99,11 +100,7 @@ impl Client {
         if value.len() > XattrPolicy::SIZE_MAX {
             return Err(Errno::E2BIG);
         }
-        let bits = match flags {
-            XattrFlags::Any => 0,
-            XattrFlags::Create => XATTR_CREATE,
-            XattrFlags::Replace => XATTR_REPLACE,
-        };
+        let bits = xattr_flags(flags);
         if let Some(value) = Str::new(value).filter(|_| self.features.has(10)) {
             match self.rpc.call(Tsetxattr { fid: node.fid(), name: attribute, value, flags: bits }) {
                 // It is longer than a message, or the file was removed.

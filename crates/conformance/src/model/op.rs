@@ -127,6 +127,19 @@ impl Op {
     }
 }
 
+impl Op {
+    /// The operation as lisafs can say it, if it can: it has no locks, makes no FIFOs, sockets and devices, and refuses
+    /// to read a link that was removed and the attributes of any file that was.
+    #[must_use]
+    pub fn said_in_lisafs(self) -> Option<Self> {
+        match &self {
+            Self::Lock(_) | Self::Xattr(_) | Self::Attr(AttrOp::Readlink { .. }) => None,
+            Self::Entry(EntryOp::Mknod { what, .. }) if *what != Special::Regular => None,
+            _ => Some(self),
+        }
+    }
+}
+
 /// What random operations may ask for: what both sides can do, and answer alike whoever runs them.
 #[derive(Clone, Copy, Debug)]
 pub struct Scope {

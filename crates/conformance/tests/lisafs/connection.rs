@@ -89,12 +89,12 @@ fn a_descriptor_comes_with_the_first_byte_of_its_reply() {
     for bytes in [request(&MountReq), request(&walk)] {
         socket.send(&bytes, b"", &[]).unwrap();
         received.clear();
-        let (_, descriptor) = socket.recv_with_descriptor(&mut received, 4096).unwrap();
+        let (_, [descriptor, _]) = socket.recv_with_descriptors(&mut received, 4096).unwrap();
         assert!(descriptor.is_none());
     }
     socket.send(&request(&open), b"", &[]).unwrap();
     received.clear();
-    let (_, descriptor) = socket.recv_with_descriptor(&mut received, HEADER).unwrap();
+    let (_, [descriptor, _]) = socket.recv_with_descriptors(&mut received, HEADER).unwrap();
     let mut content = String::new();
     std::fs::File::from(descriptor.unwrap()).read_to_string(&mut content).unwrap();
     assert_eq!((content.as_str(), &received[4..6]), ("content", &[7, 0][..]));

@@ -280,8 +280,8 @@ impl Client {
         self.queue(Tag(0), &request);
         self.send()?;
         self.make_room();
-        let (n, descriptor) =
-            net::recv_with_descriptor(self.socket.as_fd(), &mut self.input, MSIZE_MIN as usize)
+        let (n, [descriptor, _]) =
+            net::recv_with_descriptors(self.socket.as_fd(), &mut self.input, MSIZE_MIN as usize)
                 .map_err(|errno| Failed::lost("it does not answer", errno))?;
         if n == 0 {
             return Err(Failed::Lost("it closed the connection".to_owned()));

@@ -25,17 +25,17 @@ impl<B: Backend> Session<B> {
             return Err(Errno::ENOBUFS);
         }
         let (mut into, mut done) = (into(len), 0);
-        while done < len {
+        // Also for nothing the host is asked, which may refuse the position.
+        loop {
             let at = t.offset.saturating_add(done as u64);
             match self.backend().read(&open.file, at, len - done, &mut into) {
-                Ok(0) => break,
+                Ok(n) if n == 0 || done + n == len => return Ok(done + n),
                 Ok(n) => done += n,
                 // What was read is there; whoever reads on learns of the error.
-                Err(_) if done > 0 => break,
+                Err(_) if done > 0 => return Ok(done),
                 Err(errno) => return Err(errno),
             }
         }
-        Ok(done)
     }
 
     pub(super) fn pwrite(&self, t: PWriteReq<'_>, _: Cx<'_>) -> Result<PWriteResp> {
@@ -47,16 +47,15 @@ impl<B: Backend> Session<B> {
         let open = self.fds.open(fd)?;
         open.check_writes()?;
         let (all, mut done) = (from.left(), 0);
-        while done < all {
+        loop {
             let at = offset.saturating_add(done as u64);
             match self.backend().write(&open.file, at, from) {
-                Ok(0) => break,
+                Ok(n) if n == 0 || done + n == all => return Ok(PWriteResp { count: (done + n) as u64 }),
                 Ok(n) => done += n,
-                Err(_) if done > 0 => break,
+                Err(_) if done > 0 => return Ok(PWriteResp { count: done as u64 }),
                 Err(errno) => return Err(errno),
             }
         }
-        Ok(PWriteResp { count: done as u64 })
     }
 
     /// Puts all of the files on disk that can be. The first error is the answer.

@@ -1,6 +1,4 @@
-//! Servers that lie: every lie costs an error, none a hang, a panic or memory.
-
-#![expect(clippy::unwrap_used, reason = "a test reports by panicking")]
+//! Servers of 9P.
 
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};

@@ -1,15 +1,17 @@
 //! [`Node`] and [`File`]: what the server holds for us.
 
 use std::fmt;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use gofer_transport::Donated;
 use gofer_vfs::{Errno, FileKind, Name, NameBuf, OpenFlags, Result};
 use gofer_wire::Str;
 use gofer_wire::p9::{Fid, Qid, Tlock};
 
-use crate::rpc::Rpc;
+use crate::emulated::Found;
+use crate::p9::rpc::Rpc;
 
 /// A fid, released by dropping.
 pub(crate) struct Held {
@@ -47,9 +49,7 @@ pub struct Node {
     pub(crate) held: Arc<Held>,
     pub(crate) qid: Qid,
     pub(crate) kind: FileKind,
-    /// The directory it was found in, and its name there. Of the directory nothing of the kind is kept, so that no
-    /// chain of them is.
-    found: Option<Arc<Mutex<(Node, NameBuf)>>>,
+    found: Option<Found<Node>>,
 }
 
 impl Node {
@@ -61,20 +61,17 @@ impl Node {
     /// The same place, found in `dir`.
     pub(crate) fn in_dir(self, dir: &Self, name: Name<'_>) -> Self {
         let dir = Self { found: None, ..dir.clone() };
-        Self { found: Some(Arc::new(Mutex::new((dir, name.into())))), ..self }
+        Self { found: Some(Found::new(dir, name)), ..self }
     }
 
     pub(crate) fn found_at(&self) -> Option<(Self, NameBuf)> {
-        self.found.as_ref().map(|found| found.lock().unwrap_or_else(PoisonError::into_inner).clone())
+        self.found.as_ref().map(Found::get)
     }
 
     pub(crate) fn moved(&self, dir: &Self, name: Name<'_>) {
-        let Some(found) = &self.found else { return };
-        let dir = Self { found: None, ..dir.clone() };
-        let old =
-            std::mem::replace(&mut *found.lock().unwrap_or_else(PoisonError::into_inner), (dir, name.into()));
-        // It may release a fid: not under the lock.
-        drop(old);
+        if let Some(found) = &self.found {
+            found.set(Self { found: None, ..dir.clone() }, name);
+        }
     }
 
     pub(crate) fn fid(&self) -> Fid {
@@ -122,6 +119,10 @@ pub struct File {
 impl File {
     pub(crate) fn fid(&self) -> Fid {
         self.held.fid()
+    }
+
+    pub(crate) fn lent(&self) -> Option<BorrowedFd<'_>> {
+        self.donated.as_ref().map(AsFd::as_fd)
     }
 }
 

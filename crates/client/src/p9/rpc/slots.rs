@@ -1,10 +1,10 @@
 //! Tags and fids: what each stands for, and when it can stand for something else.
 
 use std::collections::VecDeque;
-use std::os::fd::OwnedFd;
 
 use gofer_wire::p9::{Fid, Header, Rlerror, Tag};
 
+use crate::rpc::Frame;
 use crate::sync::thread::Thread;
 
 /// Requests that callers may have in flight; more wait. Flushes and clunks come on top.
@@ -18,13 +18,6 @@ const RESTING: usize = 1024;
 
 const CLUNK: u8 = 120;
 const FLUSH: u8 = 108;
-
-/// A received frame.
-#[derive(Debug)]
-pub(super) struct Frame {
-    pub(super) bytes: Vec<u8>,
-    pub(super) descriptor: Option<OwnedFd>,
-}
 
 /// What a tag stands for.
 ///
@@ -247,6 +240,7 @@ fn number(frame: &Frame) -> u8 {
 
 #[cfg(test)]
 mod tests {
+    use gofer_transport::Descriptors;
     use gofer_wire::List;
     use gofer_wire::p9::{Rclunk, Reply, Rflush, Rwalk};
 
@@ -257,7 +251,7 @@ mod tests {
     fn frame<'a>(tag: Tag, reply: impl Into<Reply<'a>>) -> Frame {
         let mut bytes = Vec::new();
         reply.into().encode(tag, &mut bytes);
-        Frame { bytes, descriptor: None }
+        Frame { bytes, descriptors: Descriptors::default() }
     }
 
     #[test]

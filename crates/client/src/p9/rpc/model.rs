@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
-use gofer_transport::Stream;
+use gofer_transport::{Descriptors, Stream};
 use gofer_wire::p9::{Operation, Tfsync};
 use loom::thread as threads;
 
@@ -94,8 +94,8 @@ impl Stream for Line {
 }
 
 impl ClientStream for Line {
-    fn recv_with_descriptor(&self, into: &mut Vec<u8>, limit: usize) -> Result<(usize, Option<OwnedFd>)> {
-        self.recv(into, limit).map(|received| (received, None))
+    fn recv_with_descriptors(&self, into: &mut Vec<u8>, limit: usize) -> Result<(usize, Descriptors)> {
+        self.recv(into, limit).map(|received| (received, Descriptors::default()))
     }
 
     fn tell_stuck(&self, _: Option<Duration>) {}
