@@ -14,10 +14,8 @@ use crate::{call, errno};
 /// The system calls of this module.
 pub const SYSCALLS: &[Call] = &[
     syscall!(connect).with(Need::HostSockets),
-    // A stream, datagram or packet socket that does not wait: the kinds are 1, 2 and 5.
-    syscall!(socket)
-        .only(&[Arg(0, Is::Equal(UNIX)), Arg(1, Is::Bits(!7, FLAGS)), Arg(2, Is::Equal(0))])
-        .with(Need::HostSockets),
+    syscall!(socket).only(&KINDS).with(Need::HostSockets),
+    syscall!(socket).only(&KINDS).with(Need::NewSockets),
     syscall!(bind).with(Need::NewSockets),
     syscall!(fchmod).with(Need::NewSockets),
     syscall!(listen).with(Need::NewSockets),
@@ -26,6 +24,8 @@ pub const SYSCALLS: &[Call] = &[
     syscall!(setresuid).with(Need::Credentials),
 ];
 
+/// A stream, datagram or packet socket that does not wait: the kinds are 1, 2 and 5.
+const KINDS: [Arg; 3] = [Arg(0, Is::Equal(UNIX)), Arg(1, Is::Bits(!7, FLAGS)), Arg(2, Is::Equal(0))];
 const UNIX: u32 = libc::AF_UNIX.cast_unsigned();
 const FLAGS: u32 = NEW.bits();
 /// How all sockets are made here: they do not wait.
