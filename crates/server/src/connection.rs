@@ -236,11 +236,10 @@ impl<P: Protocol, S: Stream> Connection<P, S> {
                 }
                 self.send(|replies, stream| {
                     let behind = self.session.retire(frame);
+                    let next = more || !behind.is_empty();
                     match pages {
-                        Some(pages) => replies.send_pages(stream, head, pages, payload)?,
-                        None => {
-                            replies.send(stream, (head, payload), &descriptors, more || !behind.is_empty())?
-                        }
+                        Some(pages) => replies.send_pages(stream, (head, pages, payload))?,
+                        None => replies.send(stream, (head, payload), &descriptors, next)?,
                     }
                     for (frame, left) in behind.iter().zip((0..behind.len()).rev()) {
                         replies.send(stream, (frame, &[]), &Descriptors::None, more || left > 0)?;

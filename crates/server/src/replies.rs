@@ -55,9 +55,7 @@ impl Replies {
     pub(crate) fn send_pages(
         &mut self,
         stream: &impl Stream,
-        head: &[u8],
-        pages: Pages,
-        payload: &[u8],
+        (head, pages, payload): (&[u8], Pages, &[u8]),
     ) -> Result<(), Errno> {
         // They are made for those only.
         let socket = stream.unix_socket().ok_or(Errno::EOPNOTSUPP)?;

@@ -17,8 +17,8 @@ mod xattr;
 
 use std::sync::Arc;
 
-use gofer_transport::{Framing, Pages};
 use gofer_transport::flipcall::{Channel, Payload, Request as Datagram};
+use gofer_transport::{Framing, Pages};
 use gofer_vfs::{Backend, Errno, Result};
 use gofer_wire::codec::{DecodeError, Wire};
 // The table of operations names every message.
