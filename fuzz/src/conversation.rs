@@ -77,7 +77,8 @@ impl<B: Backend> Conversation<B> {
     /// Asks. `None` when the connection is over.
     pub fn ask(&mut self, frame: &[u8]) -> Option<Answer> {
         let answer = match self.session.handle(frame, &mut self.buffers, || {}) {
-            Outcome::Reply { head, payload, descriptors, channel } => {
+            Outcome::Reply { head, pages, payload, descriptors, channel } => {
+                assert!(pages.is_none(), "there is no socket for them");
                 let descriptor = match descriptors {
                     Descriptors::None => None,
                     Descriptors::One(descriptor) => Some(descriptor),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use gofer_transport::flipcall::{self, Channel, Payload};
 use gofer_transport::frames::End;
-use gofer_transport::{Frames, Stream};
+use gofer_transport::{Frames, Stream, pages};
 use gofer_vfs::Errno;
 
 use crate::protocol::{Buffers, Descriptors, Outcome, Protocol};
@@ -139,7 +139,8 @@ impl<P: Protocol, S: Stream> Connection<P, S> {
 
     /// What a thread does until there is nothing more to do.
     fn work(self: Arc<Self>) {
-        let mut memory = Memory::default();
+        let buffers = Buffers::new(self.stream.unix_socket().is_some());
+        let mut memory = Memory { frame: Vec::new(), buffers };
         while let Some(mut ticket) = self.turn.take() {
             // Whoever had the turn before may have lost it while replies waited for another that was to follow.
             self.flush();
@@ -229,13 +230,17 @@ impl<P: Protocol, S: Stream> Connection<P, S> {
                 self.stream.close();
                 return Next::End;
             }
-            Outcome::Reply { head, payload, descriptors, channel } => {
+            Outcome::Reply { head, pages, payload, descriptors, channel } => {
                 if let Some(Err(errno)) = channel.map(|channel| self.start_channel(*channel)) {
                     tracing::debug!(connection = self.id, %errno, "no thread for a channel");
                 }
                 self.send(|replies, stream| {
                     let behind = self.session.retire(frame);
-                    replies.send(stream, (head, payload), &descriptors, more || !behind.is_empty())?;
+                    let next = more || !behind.is_empty();
+                    match pages {
+                        Some(pages) => replies.send_pages(stream, (head, pages, payload))?,
+                        None => replies.send(stream, (head, payload), &descriptors, next)?,
+                    }
                     for (frame, left) in behind.iter().zip((0..behind.len()).rev()) {
                         replies.send(stream, (frame, &[]), &Descriptors::None, more || left > 0)?;
                     }
@@ -286,16 +291,20 @@ impl<P: Protocol, S: Stream> Watched for Connection<P, S> {
 impl<P: Protocol, S: Stream> Drop for Connection<P, S> {
     fn drop(&mut self) {
         self.watch.remove(&self.turn);
+        // Nobody will see that it is quiet.
+        pages::close();
     }
 }
 
 impl Memory {
     fn is_large(&self) -> bool {
-        self.frame.capacity() > KEEP || self.buffers.is_larger_than(KEEP)
+        let keeps_pipes = self.buffers.takes_pages && pages::are_kept();
+        self.frame.capacity() > KEEP || self.buffers.is_larger_than(KEEP) || keeps_pipes
     }
 
     fn shrink(&mut self) {
         self.frame = Vec::new();
-        self.buffers = Buffers::default();
+        self.buffers = Buffers::new(self.buffers.takes_pages);
+        pages::close();
     }
 }

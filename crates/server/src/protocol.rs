@@ -3,8 +3,8 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
-use gofer_transport::Framing;
 use gofer_transport::flipcall::{Channel, Payload, Request as Datagram};
+use gofer_transport::{Framing, Pages};
 use gofer_vfs::{Backend, Errno};
 
 /// One client's side of a conversation: a function from requests to replies that knows no socket and no thread.
@@ -48,9 +48,16 @@ pub(crate) trait Protocol: Framing + Send + Sync + 'static {
 pub struct Buffers {
     pub(crate) head: Vec<u8>,
     pub(crate) scratch: Vec<u8>,
+    /// Whether the stream takes pages.
+    pub(crate) takes_pages: bool,
 }
 
 impl Buffers {
+    /// For replies on a stream that takes pages, or on another.
+    pub(crate) fn new(takes_pages: bool) -> Self {
+        Self { takes_pages, ..Self::default() }
+    }
+
     /// Whether they take more than `limit` bytes of memory.
     pub(crate) fn is_larger_than(&self, limit: usize) -> bool {
         self.head.capacity() + self.scratch.capacity() > limit
@@ -60,10 +67,12 @@ impl Buffers {
 /// What is to be done after a request.
 #[derive(Debug)]
 pub enum Outcome<'b> {
-    /// Send the reply: `head`, then `payload`, the descriptors with the first byte.
+    /// Send the reply: `head`, then `pages`, then `payload`, the descriptors with the first byte.
     Reply {
         /// The frame up to its payload.
         head: &'b [u8],
+        /// The data, or their beginning, where the stream takes pages.
+        pages: Option<Pages>,
         /// The rest.
         payload: &'b [u8],
         /// Descriptors for the client.

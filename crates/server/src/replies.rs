@@ -1,6 +1,6 @@
 //! [`Replies`]: the sending side of a connection.
 
-use gofer_transport::Stream;
+use gofer_transport::{Pages, Stream};
 use gofer_vfs::Errno;
 
 use crate::protocol::Descriptors;
@@ -46,6 +46,23 @@ impl Replies {
         }
         self.waiting.extend_from_slice(payload);
         if more { Ok(()) } else { self.flush(stream) }
+    }
+
+    /// Sends what waits and a reply in three parts.
+    ///
+    /// # Errors
+    /// Those of the stream.
+    pub(crate) fn send_pages(
+        &mut self,
+        stream: &impl Stream,
+        (head, pages, payload): (&[u8], Pages, &[u8]),
+    ) -> Result<(), Errno> {
+        // They are made for those only.
+        let socket = stream.unix_socket().ok_or(Errno::EOPNOTSUPP)?;
+        self.waiting.extend_from_slice(head);
+        let sent = pages.send(socket, &self.waiting, payload);
+        self.waiting.clear();
+        sent
     }
 
     /// Sends what waits.

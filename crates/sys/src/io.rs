@@ -46,6 +46,11 @@ impl<'a> ReadInto<'a> {
     pub fn new(buffer: &'a mut Vec<u8>, limit: usize) -> Self {
         Self { buffer, room: limit }
     }
+
+    /// Takes `len` bytes less.
+    pub fn take_room(&mut self, len: usize) {
+        self.room = self.room.saturating_sub(len);
+    }
 }
 
 impl Sink for ReadInto<'_> {

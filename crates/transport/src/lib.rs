@@ -6,6 +6,7 @@
 //! | [`listener`] | [`Listener`]: a bound address, and the connections that come |
 //! | [`socket`] | [`Socket`]: a connected unix, TCP or vsock stream |
 //! | [`donated`] | [`Donated`]: a regular file that a server gave away, looked at before it is used |
+//! | [`pages`] | [`Pages`]: large reads on their way to a unix socket, which nobody copies |
 //! | [`memory`] | [`memory::pair`]: two ends in one process, for tests and embedding |
 //! | [`frames`] | [`Frames`]: a stream cut into frames |
 //! | [`flipcall`] | [`Channel`](flipcall::Channel): datagrams through memory shared with the client |
@@ -16,6 +17,7 @@ pub mod flipcall;
 pub mod frames;
 pub mod listener;
 pub mod memory;
+pub mod pages;
 pub mod socket;
 
 use std::os::fd::BorrowedFd;
@@ -28,6 +30,7 @@ pub use gofer_sys::io::{ReadInto, WriteFrom};
 pub use gofer_sys::net::Descriptors;
 pub use gofer_sys::socket::{accept, listen};
 pub use listener::{Acceptor, Listener, SocketFile};
+pub use pages::{Pages, ReadPages};
 pub use socket::Socket;
 
 use gofer_vfs::Errno;
@@ -48,6 +51,11 @@ pub trait Stream: Send + Sync + 'static {
     /// # Errors
     /// What the system says of the connection, `EPIPE` as a rule.
     fn send(&self, head: &[u8], payload: &[u8], descriptors: &[BorrowedFd<'_>]) -> Result<(), Errno>;
+
+    /// The unix socket that it is, for [`Pages`] to go to.
+    fn unix_socket(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
 
     /// Whether descriptors can travel on this stream.
     fn passes_descriptors(&self) -> bool;

@@ -89,6 +89,11 @@ impl Stream for Socket {
         net::send(self.fd.as_fd(), head, payload, descriptors)
     }
 
+    fn unix_socket(&self) -> Option<BorrowedFd<'_>> {
+        // Those alone pass descriptors.
+        self.passes_descriptors.then(|| self.fd.as_fd())
+    }
+
     fn passes_descriptors(&self) -> bool {
         self.passes_descriptors
     }

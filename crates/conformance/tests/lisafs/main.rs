@@ -83,7 +83,7 @@ impl Talk {
 
     /// Asks with whatever is a frame.
     fn ask_bytes(&mut self, number: u16, bytes: &[u8]) -> Result<Asked, Errno> {
-        let Outcome::Reply { head, payload, descriptors, channel } =
+        let Outcome::Reply { head, payload, descriptors, channel, .. } =
             self.session.handle(bytes, &mut self.buffers)
         else {
             panic!("no reply to {number}");

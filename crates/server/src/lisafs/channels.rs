@@ -73,7 +73,8 @@ impl<B: Backend> Session<B> {
         let offset = i64::try_from(offset).map_err(|_| Errno::EIO)?;
         all.open.push((channel.closer(), room));
         let reply = ChannelResp { offset, length };
-        Ok(Answer { reply, descriptors: Descriptors::Two([file, side]), channel: Some(Box::new(channel)) })
+        let descriptors = Descriptors::Two([file, side]);
+        Ok(Answer { reply, pages: None, descriptors, channel: Some(Box::new(channel)) })
     }
 
     /// Answers one request of a channel: the head of the reply, and what belongs behind it. `frame` is memory for
@@ -84,7 +85,7 @@ impl<B: Backend> Session<B> {
         frame: &'b mut Vec<u8>,
         buffers: &'b mut Buffers,
     ) -> Option<(&'b mut Vec<u8>, Payload<'b>)> {
-        let Buffers { head, scratch } = buffers;
+        let Buffers { head, scratch, .. } = buffers;
         frame.clear();
         scratch.clear();
         let handled = match self.take(datagram, frame) {
@@ -93,9 +94,13 @@ impl<B: Backend> Session<B> {
                 Payload::Bytes(&[])
             }),
             Ok(Request::Read(t)) => self.read_in_place(&t, datagram, head),
-            Ok(Request::Whole(number)) => {
-                self.answer_datagram(number, &frame[DATAGRAM..], Cx { scratch }, datagram, head)
-            }
+            Ok(Request::Whole(number)) => self.answer_datagram(
+                number,
+                &frame[DATAGRAM..],
+                Cx { scratch, takes_pages: false },
+                datagram,
+                head,
+            ),
             Err(errno) => Err(errno),
         };
         let payload = match handled {

@@ -1,18 +1,20 @@
 //! PRead, PWrite, FSync, FAllocate, Flush.
 
-use gofer_transport::{ReadInto, WriteFrom};
+use gofer_transport::{ReadPages, WriteFrom};
 use gofer_vfs::{Allocate, AllocateKind, Backend, Errno, Result, Sink, Source};
 use gofer_wire::lisafs::{
     Done, FAllocateReq, FSyncReq, FdId, FlushReq, PAYLOAD_MAX, PReadHead, PReadReq, PReadResp, PWriteReq,
     PWriteResp, Taken,
 };
 
-use super::{Cx, Session};
+use super::{Answer, Cx, Session};
 
 impl<B: Backend> Session<B> {
-    pub(super) fn pread<'b>(&self, t: PReadReq, cx: Cx<'b>) -> Result<PReadResp<'b>> {
-        self.read_into(&t, |len| ReadInto::new(cx.scratch, len)).map(drop)?;
-        Ok(PReadResp { data: Taken(cx.scratch) })
+    pub(super) fn pread<'b>(&self, t: PReadReq, cx: Cx<'b>) -> Result<Answer<PReadResp<'b>>> {
+        let mut pages = None;
+        let place = cx.takes_pages.then_some(&mut pages);
+        self.read_into(&t, |len| ReadPages::new(cx.scratch, len, place)).map(drop)?;
+        Ok(Answer { pages, ..PReadResp { data: Taken(cx.scratch) }.into() })
     }
 
     /// Reads until there is as much as was asked for, or no more, to wherever it belongs.

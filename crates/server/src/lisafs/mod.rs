@@ -17,8 +17,8 @@ mod xattr;
 
 use std::sync::Arc;
 
-use gofer_transport::Framing;
 use gofer_transport::flipcall::{Channel, Payload, Request as Datagram};
+use gofer_transport::{Framing, Pages};
 use gofer_vfs::{Backend, Errno, Result};
 use gofer_wire::codec::{DecodeError, Wire};
 // The table of operations names every message.
@@ -58,11 +58,15 @@ pub struct Session<B: Backend> {
 struct Cx<'b> {
     /// Empty; for what the reply borrows.
     scratch: &'b mut Vec<u8>,
+    /// Whether the reply can have pages.
+    takes_pages: bool,
 }
 
 /// A reply, and what goes with it.
 struct Answer<R> {
     reply: R,
+    /// What belongs before the bytes of the reply.
+    pages: Option<Pages>,
     descriptors: Descriptors,
     /// A channel that was made.
     channel: Option<Box<Channel>>,
@@ -70,18 +74,19 @@ struct Answer<R> {
 
 impl<R> From<R> for Answer<R> {
     fn from(reply: R) -> Self {
-        Self { reply, descriptors: Descriptors::None, channel: None }
+        Self { reply, pages: None, descriptors: Descriptors::None, channel: None }
     }
 }
 
 impl<R> Answer<R> {
     fn with(reply: R, descriptors: Descriptors) -> Self {
-        Self { reply, descriptors, channel: None }
+        Self { descriptors, ..reply.into() }
     }
 }
 
 /// A reply as it is sent, its head being elsewhere.
 struct Encoded<'b> {
+    pages: Option<Pages>,
     payload: &'b [u8],
     descriptors: Descriptors,
     channel: Option<Box<Channel>>,
@@ -145,23 +150,27 @@ impl<B: Backend> Session<B> {
             return Outcome::Violation("a frame shorter than its header");
         };
         let Header { length, number } = Header::decode(header);
-        let Buffers { head, scratch } = buffers;
+        let Buffers { head, scratch, takes_pages } = buffers;
         scratch.clear();
         let answered = if length > PAYLOAD_MAX {
             Err(Errno::EIO)
         } else {
-            self.answer(number, payload, Cx { scratch }, To::Socket, head)
+            let cx = Cx { scratch, takes_pages: *takes_pages };
+            self.answer(number, payload, cx, To::Socket, head)
         };
-        let Encoded { payload, descriptors, channel } = match answered {
+        let Encoded { pages, payload, descriptors, channel } = match answered {
             Ok(encoded) => encoded,
             Err(errno) if self.ends_with(errno) => return Outcome::Violation(WROTE),
             Err(errno) => {
                 tracing::debug!(number, %errno, "refused");
                 To::Socket.refuse(errno, head);
-                Encoded { payload: &[], descriptors: Descriptors::None, channel: None }
+                Encoded { pages: None, payload: &[], descriptors: Descriptors::None, channel: None }
             }
         };
-        Outcome::Reply { head, payload, descriptors, channel }
+        if let Some(pages) = &pages {
+            lengthen(head, pages.len());
+        }
+        Outcome::Reply { head, pages, payload, descriptors, channel }
     }
 
     /// Decodes a request, does what it asks for and encodes the reply.
@@ -225,7 +234,7 @@ macro_rules! dispatch {
         match $request { $(Request::$variant(t) => {
             let answer: Answer<$r> = $self.$name(t, $cx)?.into();
             let payload = $to.encode($number, &answer.reply, $head);
-            Encoded { payload, descriptors: answer.descriptors, channel: answer.channel }
+            Encoded { pages: answer.pages, payload, descriptors: answer.descriptors, channel: answer.channel }
         })* }
     };
 }
@@ -275,7 +284,7 @@ impl<B: Backend> Protocol for Session<B> {
     fn refuse<'b>(_: &[u8], errno: Errno, buffers: &'b mut Buffers) -> Outcome<'b> {
         let head = &mut buffers.head;
         To::Socket.refuse(errno, head);
-        Outcome::Reply { head, payload: &[], descriptors: Descriptors::None, channel: None }
+        Outcome::Reply { head, pages: None, payload: &[], descriptors: Descriptors::None, channel: None }
     }
 
     fn retire(&self, _: &[u8]) -> Vec<Vec<u8>> {

@@ -116,7 +116,7 @@ impl<B: Backend> Session<B> {
         };
         let wanted = if t.control == 0 { &mut slot.memory } else { &mut slot.side };
         let descriptor = wanted.take().ok_or(Errno::EBUSY)?;
-        Ok(Answer { reply: slot.place.into(), descriptor: Some(descriptor), channel: made })
+        Ok(Answer { reply: slot.place.into(), pages: None, descriptor: Some(descriptor), channel: made })
     }
 
     /// Answers one request of a channel: the head of the reply, and what belongs behind it. `frame` is memory for
@@ -127,11 +127,11 @@ impl<B: Backend> Session<B> {
         frame: &'b mut Vec<u8>,
         buffers: &'b mut Buffers,
     ) -> Option<(&'b mut Vec<u8>, Payload<'b>)> {
-        let Buffers { head, scratch } = buffers;
+        let Buffers { head, scratch, .. } = buffers;
         frame.clear();
         scratch.clear();
         let negotiated = self.negotiated();
-        let cx = Cx::new(*negotiated, scratch);
+        let cx = Cx::new(*negotiated, scratch, false);
         let handled = match take(datagram, frame) {
             Ok(Taken::Write(t)) => self.write_from(t.fid, t.offset, datagram.body()).map(|written| {
                 Reply::from(written).encode_datagram(head);

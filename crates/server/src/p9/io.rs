@@ -1,6 +1,6 @@
 //! read, write, fsync, flushf, allocate.
 
-use gofer_transport::{ReadInto, WriteFrom};
+use gofer_transport::{ReadPages, WriteFrom};
 use gofer_vfs::{Allocate, AllocateKind, Backend, Errno, Result, Sink, Source};
 use gofer_wire::codec::Data;
 use gofer_wire::p9::{
@@ -8,13 +8,15 @@ use gofer_wire::p9::{
 };
 
 use super::fids::Entry;
-use super::{Cx, Session};
+use super::{Answer, Cx, Session};
 
 impl<B: Backend> Session<B> {
-    pub(super) fn read<'b>(&self, t: Tread, cx: Cx<'b>) -> Result<Rread<'b>> {
+    pub(super) fn read<'b>(&self, t: Tread, cx: Cx<'b>) -> Result<Answer<'b>> {
         let len = cx.payload_max(t.count);
-        self.read_into(t.fid, t.offset, len, &mut ReadInto::new(cx.scratch, len))?;
-        Ok(Rread { data: Data(cx.scratch) })
+        let mut pages = None;
+        let mut into = ReadPages::new(cx.scratch, len, cx.takes_pages.then_some(&mut pages));
+        self.read_into(t.fid, t.offset, len, &mut into)?;
+        Ok(Answer { pages, ..Rread { data: Data(cx.scratch) }.into() })
     }
 
     /// Reads at most `len` bytes of whatever a fid stands for to wherever they belong.

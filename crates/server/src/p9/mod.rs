@@ -22,8 +22,8 @@ use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
-use gofer_transport::Framing;
 use gofer_transport::flipcall::{Channel, Payload, Request as Datagram};
+use gofer_transport::{Framing, Pages};
 use gofer_vfs::{Backend, Errno, FileKind, Result};
 // The table of operations names every message.
 use gofer_wire::p9::*;
@@ -82,14 +82,16 @@ struct Cx<'b> {
     version: Version,
     extended: bool,
     msize: u32,
+    /// Whether the reply can have them.
+    takes_pages: bool,
     /// Empty; for what the reply borrows.
     scratch: &'b mut Vec<u8>,
 }
 
 impl<'b> Cx<'b> {
-    fn new(negotiated: Negotiated, scratch: &'b mut Vec<u8>) -> Self {
+    fn new(negotiated: Negotiated, scratch: &'b mut Vec<u8>, takes_pages: bool) -> Self {
         let Negotiated { version, extended, msize } = negotiated;
-        Self { version, extended, msize, scratch }
+        Self { version, extended, msize, takes_pages, scratch }
     }
 
     /// The most bytes that a reply whose body is a count and data can carry.
@@ -102,6 +104,8 @@ impl<'b> Cx<'b> {
 /// A reply, and the descriptor that goes with it.
 struct Answer<'b> {
     reply: Reply<'b>,
+    /// What belongs before the data of the reply.
+    pages: Option<Pages>,
     descriptor: Option<OwnedFd>,
     /// A channel that was made.
     channel: Option<Box<Channel>>,
@@ -109,7 +113,7 @@ struct Answer<'b> {
 
 impl<'b, R: Into<Reply<'b>>> From<R> for Answer<'b> {
     fn from(reply: R) -> Self {
-        Self { reply: reply.into(), descriptor: None, channel: None }
+        Self { reply: reply.into(), pages: None, descriptor: None, channel: None }
     }
 }
 
@@ -156,7 +160,7 @@ impl<B: Backend> Session<B> {
         if may_wait(&request) {
             waits();
         }
-        let Buffers { head, scratch } = buffers;
+        let Buffers { head, scratch, takes_pages } = buffers;
         scratch.clear();
         if let Request::Flush(t) = request {
             match self.tags.flush(t.oldtag, tag) {
@@ -173,18 +177,21 @@ impl<B: Backend> Session<B> {
         // Tversion takes it itself, exclusively.
         let shared = (!matches!(request, Request::Version(_))).then(|| self.negotiated());
         let negotiated = shared.as_deref().copied().unwrap_or(Negotiated::FIRST);
-        let answer = self.dispatch(request, Cx::new(negotiated, scratch));
+        let answer = self.dispatch(request, Cx::new(negotiated, scratch, *takes_pages));
         let failed = |errno: Errno, head| {
             tracing::debug!(request = name, tag = tag.0, %errno, "refused");
             Outcome::error(tag, errno, head)
         };
         match answer {
-            Ok(Answer { reply, descriptor, channel }) => {
+            Ok(Answer { reply, pages, descriptor, channel }) => {
                 let payload = reply.encode(tag, head);
                 if head.len() + payload.len() > negotiated.msize as usize {
                     return failed(Errno::ERANGE, head);
                 }
-                Outcome::Reply { head, payload, descriptors: descriptor.into(), channel }
+                if let Some(pages) = &pages {
+                    lengthen(head, pages.len());
+                }
+                Outcome::Reply { head, pages, payload, descriptors: descriptor.into(), channel }
             }
             Err(errno) if self.ends_with(errno) => self.end(tag, WROTE),
             Err(errno) => failed(errno, head),
@@ -273,7 +280,7 @@ impl<B: Backend> Session<B> {
 impl<'b> Outcome<'b> {
     fn error(tag: Tag, errno: Errno, head: &'b mut Vec<u8>) -> Self {
         Reply::from(Rlerror { ecode: errno.on_wire() }).encode(tag, head);
-        Self::Reply { head, payload: &[], descriptors: Descriptors::None, channel: None }
+        Self::Reply { head, pages: None, payload: &[], descriptors: Descriptors::None, channel: None }
     }
 }
 

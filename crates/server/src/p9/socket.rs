@@ -27,6 +27,6 @@ impl<B: Backend> Session<B> {
             _ => return Err(Errno::ENXIO),
         };
         let descriptor = self.backend(place).connect(&place.node, kind, None)?;
-        Ok(Answer { reply: Rlconnect.into(), descriptor: Some(descriptor), channel: None })
+        Ok(Answer { descriptor: Some(descriptor), ..Rlconnect.into() })
     }
 }

@@ -190,6 +190,17 @@ pub fn frame<'a>(number: u16, message: &impl Wire<'a>, head: &mut Vec<u8>) -> &'
     rest
 }
 
+/// Lets the head of a message for a socket whose last field is the count of its bytes say that there are `more` of
+/// them, which the message did not have.
+pub fn lengthen(head: &mut [u8], more: usize) {
+    if let Some((length, rest)) = head.split_first_chunk_mut()
+        && let Some(count) = rest.last_chunk_mut()
+    {
+        *length = u32::from_le_bytes(*length).saturating_add(saturated(more)).to_le_bytes();
+        *count = u64::from_le_bytes(*count).saturating_add(more as u64).to_le_bytes();
+    }
+}
+
 /// As [`frame`], for a channel: a datagram that announces no descriptors.
 pub fn datagram<'a>(number: u16, message: &impl Wire<'a>, head: &mut Vec<u8>) -> &'a [u8] {
     head.clear();

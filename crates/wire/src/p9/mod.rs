@@ -238,6 +238,18 @@ fn frame<'a>(number: u8, tag: Tag, body: &impl Wire<'a>, head: &mut Vec<u8>) -> 
     payload
 }
 
+/// Lets the head of a frame whose last field is the count of its data say that there are `more` of them, which the
+/// message did not have.
+pub fn lengthen(head: &mut [u8], more: usize) {
+    if let Some((size, rest)) = head.split_first_chunk_mut()
+        && let Some(count) = rest.last_chunk_mut()
+    {
+        for number in [size, count] {
+            *number = u32::from_le_bytes(*number).saturating_add(saturated(more)).to_le_bytes();
+        }
+    }
+}
+
 /// The bytes of `number[1] descriptors[1]`, with which a datagram of a channel begins in place of a [`Header`].
 pub const DATAGRAM: usize = 2;
 
