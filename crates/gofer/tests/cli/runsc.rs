@@ -2,12 +2,15 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+use gofer_transport::{ClientStream, Socket, Stream};
 
 use crate::process::{GOFER, run};
 
@@ -26,12 +29,15 @@ fn bundle() -> tempfile::TempDir {
 }
 
 /// The gofer of a bundle with the connections 5 and 6, the list of mounts at 4 and errors at 7.
-fn gofer(bundle: &Path, connections: [UnixStream; 2], mounts: OwnedFd, flags: &str) -> Command {
-    let script = "exec \"$@\" 3<\"$BUNDLE/config.json\" 4>&1 5<&0 6<&2 7>\"$BUNDLE/log\" >/dev/null 2>/dev/null </dev/null";
+fn gofer(bundle: &Path, connections: [UnixStream; 2], mounts: OwnedFd, gofer_flags: &str) -> Command {
+    let script = "[ ! -e \"$BUNDLE/wait\" ] || exec 8<\"$BUNDLE/wait\"; exec \"$@\" 3<\"$BUNDLE/config.json\" 4>&1 5<&0 6<&2 7>\"$BUNDLE/log\" >/dev/null 2>/dev/null </dev/null";
     let mut command = Command::new("/bin/sh");
     command.args(["-c", script, "sh", GOFER, "runsc-gofer", "--root=/state", "--log-fd=7"]);
-    command.args(flags.split_ascii_whitespace()).arg("gofer").arg("--bundle").arg(bundle);
-    command.args(["--spec-fd=3", "--mounts-fd=4", "--io-fds=5", "--io-fds=6"]).env("BUNDLE", bundle);
+    command.arg("gofer").arg("--bundle").arg(bundle);
+    command
+        .args(["--spec-fd=3", "--mounts-fd=4"])
+        .args(gofer_flags.split_ascii_whitespace())
+        .env("BUNDLE", bundle);
     let [first, second] = connections.map(OwnedFd::from);
     command.stdin(first).stderr(second).stdout(Stdio::from(mounts));
     command
@@ -53,7 +59,8 @@ fn each_root_is_served_until_its_connection_ends() {
     let bundle = bundle();
     let ((mut root, ours), (mut file, theirs)) = (UnixStream::pair().unwrap(), UnixStream::pair().unwrap());
     let (mut list, mounts) = std::io::pipe().unwrap();
-    let mut child = gofer(bundle.path(), [ours, theirs], mounts.into(), "").spawn().unwrap();
+    let mut child =
+        gofer(bundle.path(), [ours, theirs], mounts.into(), "--io-fds=5 --io-fds=6").spawn().unwrap();
     let mut text = String::new();
     list.read_to_string(&mut text).unwrap();
     let source = |name: &str| bundle.path().join(name).display().to_string();
@@ -78,13 +85,46 @@ fn each_root_is_served_until_its_connection_ends() {
     assert_eq!(fs::read_to_string(bundle.path().join("log")).unwrap(), "", "no errors");
 }
 
+/// As runsc of 2026 starts it: it waits until runsc is done with its root, and gives away descriptors of what it serves.
+#[test]
+fn it_waits_before_it_leaves_the_root_and_donates_what_is_mounted() {
+    let bundle = bundle();
+    let wait = bundle.path().join("wait");
+    assert!(Command::new("mkfifo").arg(&wait).status().unwrap().success());
+    let held = fs::File::options().read(true).write(true).open(&wait).unwrap();
+    let ((root, ours), (file, theirs)) = (UnixStream::pair().unwrap(), UnixStream::pair().unwrap());
+    let (mut list, mounts) = std::io::pipe().unwrap();
+    let flags = "--io-fds=5,6 --gofer-mount-confs=lisafs:self,lisafs:none --sync-chroot-fd=8 a-container";
+    let mut child = gofer(bundle.path(), [ours, theirs], mounts.into(), flags).spawn().unwrap();
+    // A reader of it exists: the process, and not the shell before it.
+    let name = bundle.path().join("tree/data/file");
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(!name.exists(), "it has not gone on");
+    drop(held);
+    let mut text = String::new();
+    list.read_to_string(&mut text).unwrap();
+    assert!(text.contains(r#""destination":"/data/file""#), "{text}");
+    assert!(!bundle.path().join("tree/made").exists(), "the working directory is made by the sandbox");
+    for (connection, expected) in [(root, "data"), (file, "")] {
+        let socket = Socket::from_fd(connection.into()).unwrap();
+        socket.send(&[0, 0, 0, 0, 1, 0, 0, 0], &[], &[]).unwrap();
+        let mut reply = Vec::new();
+        let (_, donated) = socket.recv_with_descriptors(&mut reply, 8).unwrap();
+        let donated = donated.into_iter().flatten().next().unwrap();
+        let path = format!("/proc/self/fd/{}/{expected}", donated.as_raw_fd());
+        assert!(fs::metadata(path.trim_end_matches('/')).is_ok(), "{path}");
+    }
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
 #[test]
 fn what_cannot_be_served_ends_with_128_and_says_why() {
     let bundle = bundle();
     fs::remove_file(bundle.path().join("file")).unwrap();
     let ((_root, ours), (_file, theirs)) = (UnixStream::pair().unwrap(), UnixStream::pair().unwrap());
     let (_list, mounts) = std::io::pipe().unwrap();
-    let status = gofer(bundle.path(), [ours, theirs], mounts.into(), "").status().unwrap();
+    let status =
+        gofer(bundle.path(), [ours, theirs], mounts.into(), "--io-fds=5 --io-fds=6").status().unwrap();
     assert_eq!(status.code(), Some(128));
     let log = fs::read_to_string(bundle.path().join("log")).unwrap();
     assert!(log.starts_with(r#"{"level":"error","msg":"mount source"#) && log.contains("ENOENT"), "{log}");
