@@ -1,6 +1,5 @@
 //! Sealing a process that stays the one it is.
 
-use gofer_sys::namespace::Namespaces;
 use gofer_sys::process;
 
 use crate::{
@@ -9,10 +8,10 @@ use crate::{
 };
 
 impl Plan {
-    /// As [`enter`](Self::enter) with all layers, in this process, which somebody has started as the first in
-    /// namespaces of its own: of mounts, processes, network, System V IPC, host name. There is no second process, and no
-    /// further namespace of users. What cannot be had of the root or of Landlock is left out and told. There must be
-    /// one thread only; when something is refused the process must end.
+    /// As [`enter`](Self::enter) with all layers, in this process, which somebody has started in namespaces of its
+    /// own: of processes, network, System V IPC, host name. There is no second process, and of namespaces only another
+    /// one of mounts. What cannot be had of the root or of Landlock is left out and told. There must be one thread
+    /// only; when something is refused the process must end.
     ///
     /// # Errors
     /// What is refused, why, and what to do.
@@ -24,7 +23,7 @@ impl Plan {
         process::clear_umask();
         report.closed = descriptors::close()?;
         let (rest, tasks, violation) = (Rest::of(&self), self.tasks, self.violation);
-        let entered = namespaces::enter(Namespaces::Own)
+        let entered = namespaces::enter_here()
             .and_then(|own| Ok((own, root::enter(&self.trees, self.tasks, Layers::ALL)?)));
         let sealed = match entered {
             Ok((own, sealed)) => {

@@ -20,7 +20,7 @@
 //! second process ends, and nothing half-sealed is left. Step 8 is the keeper's, too, when the second process is sealed.
 //!
 //! A process that was started in namespaces of its own stays the one it is ([`Plan::enter_here`], file `here`): of step 2
-//! nothing is left to do but to keep its mounts to itself.
+//! its mounts are left to do.
 
 mod capabilities;
 mod descriptors;

@@ -104,6 +104,17 @@ pub(crate) fn enter(wanted: Namespaces) -> Result<&'static [&'static str], Error
         Namespaces::Own => &["mnt", "pid", "net", "ipc", "uts"],
         Namespaces::OwnWithUsers => &["user", "mnt", "pid", "net", "ipc", "uts"],
     };
+    keep_to_itself().map(|()| made)
+}
+
+/// The same without a second process: whoever else is in the namespace of mounts that this one was started in must not
+/// lose its root with it.
+pub(crate) fn enter_here() -> Result<&'static [&'static str], Error> {
+    namespace::leave_mounts().map_err(|errno| refused(Namespaces::Own, errno))?;
+    keep_to_itself().map(|()| &["mnt"][..])
+}
+
+fn keep_to_itself() -> Result<(), Error> {
     mount::make_private().map_err(|errno| {
         Error::new(
             Layer::Namespaces,
@@ -111,8 +122,7 @@ pub(crate) fn enter(wanted: Namespaces) -> Result<&'static [&'static str], Error
             errno,
             "allow mount(2) to this user (the container's seccomp or AppArmor profile), or say --sandbox landlock",
         )
-    })?;
-    Ok(made)
+    })
 }
 
 /// The limits on namespaces below this one's, to be found while there is a path to them.

@@ -109,6 +109,14 @@ impl LocalFs {
     pub fn over(procfd: &ProcFd, root: BorrowedFd<'_>) -> Result<Self> {
         Self::new(procfd.clone(), gofer_sys::walk::dup(root)?)
     }
+
+    /// The same at a place that may also be a FIFO or device, to look at: a device cannot be opened.
+    ///
+    /// # Errors
+    /// `ELOOP` for a symbolic link, `EMFILE` when there are no more descriptors.
+    pub fn over_any(procfd: &ProcFd, root: BorrowedFd<'_>) -> Result<Self> {
+        Self::at_any(procfd.clone(), gofer_sys::walk::dup(root)?)
+    }
 }
 
 impl Backend for LocalFs {

@@ -12,13 +12,17 @@ use crate::{LocalFs, Node};
 
 impl LocalFs {
     pub(crate) fn new(procfd: ProcFd, root: OwnedFd) -> Result<Self> {
+        match attr::stat(root.as_fd())?.kind {
+            FileKind::Fifo | FileKind::CharDevice | FileKind::BlockDevice => Err(Errno::EPERM),
+            _ => Self::at_any(procfd, root),
+        }
+    }
+
+    pub(crate) fn at_any(procfd: ProcFd, root: OwnedFd) -> Result<Self> {
         let attr = attr::stat(root.as_fd())?;
         match attr.kind {
-            FileKind::Directory | FileKind::Regular | FileKind::Socket => {
-                Ok(Self { root: Node::root(root, &attr)?, procfd, set_id_epoch: Epoch::default() })
-            }
             FileKind::Symlink => Err(Errno::ELOOP),
-            FileKind::Fifo | FileKind::CharDevice | FileKind::BlockDevice => Err(Errno::EPERM),
+            _ => Ok(Self { root: Node::root(root, &attr)?, procfd, set_id_epoch: Epoch::default() }),
         }
     }
 

@@ -19,6 +19,7 @@ pub const SYSCALLS: &[Call] = &[
     syscall!(rt_sigtimedwait).with(Need::Start),
     syscall!(wait4).with(Need::Start),
     syscall!(openat).with(Need::Start),
+    syscall!(unshare).with(Need::Start),
     syscall!(write).with(Need::Start),
 ];
 
@@ -107,6 +108,17 @@ pub fn split(namespaces: Namespaces) -> Result<Side> {
             Err(error)
         }
     }
+}
+
+/// Gives this process, which must have one thread, a namespace of mounts of its own, with copies of those that it saw.
+/// What it has open stays open, but of the old ones.
+///
+/// # Errors
+/// Those of `unshare(2)`: `EPERM` without `CAP_SYS_ADMIN`, `ENOSPC` where there may be no more.
+pub fn leave_mounts() -> Result<()> {
+    // SAFETY: only the table of mounts, and the working directory, root and umask that threads share, become this
+    // thread's own. Its descriptors stay where they are, so no value that owns one becomes another's.
+    call(|| unsafe { rustix::thread::unshare_unsafe(rustix::thread::UnshareFlags::NEWNS) })
 }
 
 /// The kinds of namespaces, as their limits are called.

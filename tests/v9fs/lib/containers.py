@@ -73,6 +73,7 @@ class Bundle:
     def __init__(self, path, root=None, mounts=(), readonly=False, cwd="/", env=()):
         self.path, self.id = path, os.path.basename(path)
         self.mounts, self.readonly, self.cwd, self.env = list(mounts), readonly, cwd, list(env)
+        self.linux = {}  # mappings of users, with which there is a namespace of them
         os.makedirs(path)
         os.chmod(path, 0o755)
         self.root = root or os.path.join(path, "rootfs")
@@ -98,7 +99,8 @@ class Bundle:
                         "env": ["PATH=/bin:/usr/bin:/usr/local/bin", "HOME=/tmp", *self.env],
                         "capabilities": {name: CAPABILITIES for name in sets}},
             "mounts": [{"destination": "/proc", "type": "proc", "source": "proc"}, *self.mounts],
-            "linux": {"namespaces": [{"type": name} for name in ("pid", "network", "ipc", "uts", "mount")]},
+            "linux": {"namespaces": [{"type": name} for name in (
+                "pid", "network", "ipc", "uts", "mount", *(["user"] if self.linux else []))], **self.linux},
         }
         with open(os.path.join(self.path, "config.json"), "w") as f:
             json.dump(spec, f)

@@ -234,7 +234,7 @@ fn open(
 ) -> Result<Export<Access<LocalFs>>, Failure> {
     let unusable = |errno| Failure::start(format!("serving root {number}: {errno}; choose another"));
     let (procfd, root) = sealed.tree(number).ok_or_else(|| unusable(gofer_vfs::Errno::ENOENT))?;
-    let tree = LocalFs::over(procfd, root).map_err(unusable)?;
+    let tree = LocalFs::over_any(procfd, root).map_err(unusable)?;
     Ok(Export {
         name: None,
         backend: if writable { Access::ReadWrite(tree) } else { Access::ReadOnly(ReadOnly(tree)) },

@@ -7,6 +7,7 @@ mod demo;
 mod hostile;
 mod peer;
 mod process;
+mod runsc;
 mod sandbox;
 mod serving;
 mod start;
