@@ -81,7 +81,7 @@ impl<B: Backend> Conversation<B> {
                 let descriptor = match descriptors {
                     Descriptors::None => None,
                     Descriptors::One(descriptor) => Some(descriptor),
-                    Descriptors::Two(_) => panic!("more than a reply has"),
+                    Descriptors::Two(_) | Descriptors::Kept(_) => panic!("more than a reply has"),
                 };
                 Answer { frame: [head, payload].concat(), descriptor, channel }
             }
