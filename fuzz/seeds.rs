@@ -28,8 +28,17 @@ const FRAME: usize = 600;
 fn main() -> io::Result<()> {
     let Some(to) = std::env::args_os().nth(1) else { return Err(io::Error::other("usage: seeds DIRECTORY")) };
     let to = Path::new(&to);
-    for target in ["decode", "session", "host", "channel", "client", "lisafs", "lisafs_decode", "lisafs_host"]
-    {
+    for target in [
+        "decode",
+        "session",
+        "host",
+        "channel",
+        "client",
+        "client_lisafs",
+        "lisafs",
+        "lisafs_decode",
+        "lisafs_host",
+    ] {
         fs::create_dir_all(to.join(target))?;
     }
     // What fails, because a tree in memory is not what the case is for, was said all the same.
@@ -59,6 +68,12 @@ fn main() -> io::Result<()> {
         let steps = [1, 0, 7, 2, operation, 0, operation, 1, operation, 2];
         for how in [0, 1, 4, 8, 9, 16] {
             fs::write(to.join("client").join(format!("{operation}-{how}")), [&[how][..], &steps].concat())?;
+        }
+        for how in [0, 1, 2] {
+            fs::write(
+                to.join("client_lisafs").join(format!("{operation}-{how}")),
+                [&[how][..], &steps].concat(),
+            )?;
         }
     }
     lisafs::write(to)
