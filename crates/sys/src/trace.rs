@@ -56,10 +56,10 @@ const NAMES: &[(i64, &str)] = names! {
     SYS_accept4 SYS_brk SYS_clone3 SYS_close SYS_connect SYS_exit SYS_fallocate SYS_fchdir SYS_fchmodat
     SYS_fchownat SYS_fcntl SYS_fdatasync SYS_fstat SYS_fstatfs SYS_fsync SYS_ftruncate SYS_futex
     SYS_getdents64 SYS_getegid SYS_geteuid SYS_getrandom SYS_getsockname SYS_getsockopt SYS_ioctl SYS_linkat
-    SYS_lseek SYS_madvise SYS_mkdirat SYS_mknodat SYS_mmap SYS_mprotect SYS_munmap SYS_openat SYS_ppoll
-    SYS_pread64 SYS_prctl SYS_pwrite64 SYS_read SYS_readlinkat SYS_recvfrom SYS_recvmsg
+    SYS_lseek SYS_madvise SYS_mkdirat SYS_mknodat SYS_mmap SYS_mprotect SYS_munmap SYS_openat SYS_pipe2
+    SYS_ppoll SYS_pread64 SYS_prctl SYS_pwrite64 SYS_read SYS_readlinkat SYS_recvfrom SYS_recvmsg
     SYS_renameat2 SYS_rseq SYS_rt_sigprocmask SYS_sched_getaffinity SYS_sendmsg SYS_sendto SYS_setsockopt
-    SYS_set_robust_list SYS_shutdown SYS_sigaltstack SYS_socket SYS_statx SYS_symlinkat SYS_unlinkat
+    SYS_set_robust_list SYS_shutdown SYS_sigaltstack SYS_socket SYS_splice SYS_statx SYS_symlinkat SYS_unlinkat
     SYS_unshare SYS_utimensat SYS_write SYS_writev
 };
 

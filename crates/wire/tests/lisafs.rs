@@ -54,6 +54,15 @@ fn create(uid: u32, gid: u32, mode: u16) -> Create {
 const NOBODY: (PeerUid, PeerGid) = (PeerUid::NONE, PeerGid::NONE);
 
 #[test]
+fn bytes_may_begin_elsewhere() {
+    let (mut whole, mut head) = (Vec::new(), Vec::new());
+    frame(PReadReq::NUMBER, &PReadResp { data: Taken(&[1; 70_000]) }, &mut whole);
+    frame(PReadReq::NUMBER, &PReadResp { data: Taken(&[1; 3]) }, &mut head);
+    lengthen(&mut head, 69_997);
+    assert_eq!(head, whole);
+}
+
+#[test]
 fn frames_are_those_of_the_protocol() {
     let mut head = Vec::new();
     assert_eq!(frame(MountReq::NUMBER, &MountReq, &mut head), b"");

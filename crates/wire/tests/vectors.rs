@@ -213,6 +213,15 @@ fn io() {
 }
 
 #[test]
+fn data_may_begin_elsewhere() {
+    let (mut whole, mut head) = (Vec::new(), Vec::new());
+    Reply::from(Rread { data: Data(&[1; 70_000]) }).encode(Tag(6), &mut whole);
+    Reply::from(Rread { data: Data(&[1; 3]) }).encode(Tag(6), &mut head);
+    lengthen(&mut head, 69_997);
+    assert_eq!(head, whole);
+}
+
+#[test]
 fn attr() {
     request(
         8,
