@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR MIT
 """What the harness needs on this machine: Debian packages, kernels, test programs. All but packages goes to a cache."""
+import contextlib
+import fcntl
 import hashlib
 import io
 import os
@@ -66,6 +68,15 @@ def require(programs):
         raise Unable("the Debian packages %s were installed, yet there is no %s" % (packages, ", ".join(still)))
 
 
+@contextlib.contextmanager
+def alone(name):
+    """Others who would make the same thing in the cache wait."""
+    os.makedirs(CACHE, mode=0o755, exist_ok=True)
+    with open(os.path.join(CACHE, name + ".lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def uml():
     """-> (user-mode Linux, its modules)"""
     base = "/usr/lib/uml/modules"
@@ -75,8 +86,9 @@ def uml():
 def kernel(version):
     """-> (vmlinuz, its modules) of a Debian kernel package, unpacked in the cache; nothing is installed."""
     place = os.path.join(CACHE, "kernel-" + version)
-    if not os.path.isdir(place):
-        fetch_kernel(version, place)
+    with alone("kernel-" + version):
+        if not os.path.isdir(place):
+            fetch_kernel(version, place)
     image = next(f for f in os.listdir(place + "/boot") if f.startswith("vmlinuz-"))
     for lib in ("lib", "usr/lib"):
         modules = os.path.join(place, lib, "modules", image[len("vmlinuz-"):])
@@ -107,17 +119,22 @@ def fetch_kernel(version, place):
 def crate(name, version, flags=""):
     """Path of a program from crates.io."""
     program = os.path.join(CACHE, "bin", "%s-%s" % (name, version))
-    if not os.path.exists(program):
-        cargo = which("cargo") or os.path.expanduser("~/.cargo/bin/cargo")
-        note("building crate", name, version)
-        os.makedirs(os.path.dirname(program), exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=CACHE) as tmp:
-            # With --target, the flags are not applied to procedural macros, which cannot be static.
-            sh([cargo, "install", "--locked", "--quiet", "--root", tmp, "--target", "x86_64-unknown-linux-gnu",
-                "%s@%s" % (name, version)], timeout=1800, cwd=CACHE,
-               env=dict(os.environ, RUSTFLAGS=flags, CARGO_TARGET_DIR=os.path.join(tmp, "target")))
-            os.rename(os.path.join(tmp, "bin", name), program)
+    with alone(name):
+        if not os.path.exists(program):
+            build_crate(name, version, flags, program)
     return program
+
+
+def build_crate(name, version, flags, program):
+    cargo = which("cargo") or os.path.expanduser("~/.cargo/bin/cargo")
+    note("building crate", name, version)
+    os.makedirs(os.path.dirname(program), exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=CACHE) as tmp:
+        # With --target, the flags are not applied to procedural macros, which cannot be static.
+        sh([cargo, "install", "--locked", "--quiet", "--root", tmp, "--target", "x86_64-unknown-linux-gnu",
+            "%s@%s" % (name, version)], timeout=1800, cwd=CACHE,
+           env=dict(os.environ, RUSTFLAGS=flags, CARGO_TARGET_DIR=os.path.join(tmp, "target")))
+        os.rename(os.path.join(tmp, "bin", name), program)
 
 
 def program(name):
@@ -128,11 +145,12 @@ def program(name):
     sources = [os.path.join(source, f) for f in sorted(os.listdir(source))] if os.path.isdir(source) else [source + ".c"]
     text = b"".join(open(f, "rb").read() for f in sources)
     path = os.path.join(CACHE, "bin", "%s-%s" % (name, hashlib.sha256(text).hexdigest()[:12]))
-    if not os.path.exists(path):
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        sh(["gcc", "-O2", "-Wall", "-Werror", "-static", "-o", path + ".tmp"]
-           + [f for f in sources if f.endswith(".c")] + ["-lpthread"])
-        os.rename(path + ".tmp", path)
+    with alone(name):
+        if not os.path.exists(path):
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            sh(["gcc", "-O2", "-Wall", "-Werror", "-static", "-o", path + ".tmp"]
+               + [f for f in sources if f.endswith(".c")] + ["-lpthread"])
+            os.rename(path + ".tmp", path)
     return path
 
 
@@ -147,8 +165,13 @@ def virtiofsd():
 def source_tree():
     """Path of a tar file, always the same: 20 directories, 300 text files, about 2 MB."""
     path = os.path.join(CACHE, "tree.tar")
-    if os.path.exists(path):
-        return path
+    with alone("tree"):
+        if not os.path.exists(path):
+            make_source_tree(path)
+    return path
+
+
+def make_source_tree(path):
     r = random.Random(9)
     words = "fn let mut struct impl match Some None self fid qid walk buf len u32 return".split()
 
@@ -170,4 +193,3 @@ def source_tree():
                                   mode=0o755 if f == 7 else 0o644, mtime=1700000000 + f), io.BytesIO(text.encode()))
             tar.addfile(entry(folder + "/link", type=tarfile.SYMTYPE, linkname="file00.md", mtime=1700000000))
     os.rename(path + ".tmp", path)
-    return path
