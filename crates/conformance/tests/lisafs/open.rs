@@ -44,7 +44,7 @@ fn what_cannot_be_opened_says_why() {
     symlink("d", talk.path().join("l")).unwrap();
     let _listener = UnixListener::bind(talk.path().join("s")).unwrap();
     let dir = talk.walk("d").fd;
-    for flags in [1, 2, OpenAtReq::TRUNC] {
+    for flags in [1, 2, 3, OpenAtReq::TRUNC] {
         assert_eq!(talk.open(dir, flags).err(), Some(Errno::EISDIR));
     }
     let (open, donated) = talk.open(dir, 0).unwrap();

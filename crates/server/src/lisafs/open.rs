@@ -17,13 +17,15 @@ const DESCRIPTORS: usize = 2;
 impl<B: Backend> Session<B> {
     pub(super) fn open_at(&self, t: OpenAtReq, _: Cx<'_>) -> Result<Answer<OpenAtResp>> {
         let (access, flags) = open_flags(t.flags);
-        if flags.changes() && self.backend().is_read_only() {
+        // The fourth mode counts as one that changes something.
+        let changes = access.is_none() || flags.changes();
+        if changes && self.backend().is_read_only() {
             return Err(Errno::EROFS);
         }
         let place = self.fds.place(t.fd)?;
         match place.kind {
             FileKind::Regular => {}
-            FileKind::Directory if flags.changes() => return Err(Errno::EISDIR),
+            FileKind::Directory if changes => return Err(Errno::EISDIR),
             FileKind::Directory => {}
             FileKind::Symlink => return Err(Errno::EINVAL),
             FileKind::Socket => return Err(Errno::ENXIO),
