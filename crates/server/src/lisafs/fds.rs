@@ -44,15 +44,24 @@ impl<B: Backend> Open<B> {
     }
 
     /// # Errors
-    /// `EBADF` unless it was opened for reading.
+    /// `EBADF` unless it was opened for reading; `ESPIPE` for a FIFO, which has no positions: clients have a descriptor
+    /// of it.
     pub(crate) fn check_reads(&self) -> Result<()> {
-        if self.access.is_some_and(AccessMode::reads) { Ok(()) } else { Err(Errno::EBADF) }
+        self.check(AccessMode::reads)
     }
 
     /// # Errors
-    /// `EBADF` unless it was opened for writing.
+    /// As [`check_reads`](Self::check_reads), of writing.
     pub(crate) fn check_writes(&self) -> Result<()> {
-        if self.access.is_some_and(AccessMode::writes) { Ok(()) } else { Err(Errno::EBADF) }
+        self.check(AccessMode::writes)
+    }
+
+    fn check(&self, has: fn(AccessMode) -> bool) -> Result<()> {
+        match self.place.kind {
+            _ if !self.access.is_some_and(has) => Err(Errno::EBADF),
+            FileKind::Fifo => Err(Errno::ESPIPE),
+            _ => Ok(()),
+        }
     }
 }
 

@@ -76,12 +76,14 @@ impl<B: Backend> Session<B> {
     /// A descriptor of an open file for the client. A regular file can do without.
     fn donation(&self, place: &Place<B>, file: &B::File, access: Option<AccessMode>) -> Result<Descriptors> {
         let backend = self.backend();
-        if !self.donates || access.is_none() {
-            return Ok(Descriptors::None);
-        }
+        let Some(access) = access.filter(|_| self.donates) else { return Ok(Descriptors::None) };
         match place.kind {
             FileKind::Regular => Ok(backend.donate(file).ok().into()),
-            FileKind::Fifo => Ok(Descriptors::One(backend.donate(file)?)),
+            FileKind::Fifo => {
+                // What is open here may be able to do more.
+                let asked = backend.open(&place.node, OpenFlags::new(access))?;
+                Ok(Descriptors::One(backend.donate(&asked)?))
+            }
             FileKind::Directory if place.is_root && self.settings.donates_root => {
                 Ok(Descriptors::One(backend.donate_root()?))
             }
