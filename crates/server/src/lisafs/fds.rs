@@ -66,7 +66,9 @@ impl<B: Backend> Open<B> {
 }
 
 /// A socket that was given a name.
-pub(crate) struct Bound {
+pub(crate) struct Bound<B: Backend> {
+    /// What has the name.
+    pub(crate) place: Place<B>,
     /// The client has it, too.
     pub(crate) socket: Arc<OwnedFd>,
     pub(crate) _share: Share,
@@ -76,7 +78,7 @@ pub(crate) struct Bound {
 pub(crate) enum Entry<B: Backend> {
     Place(Place<B>),
     Open(Arc<Open<B>>),
-    Bound(Arc<Bound>),
+    Bound(Arc<Bound<B>>),
 }
 
 impl<B: Backend> Clone for Entry<B> {
@@ -185,7 +187,7 @@ impl<B: Backend> Fds<B> {
     ///
     /// # Errors
     /// As [`place`](Self::place).
-    pub(crate) fn bound(&self, fd: FdId) -> Result<Arc<Bound>> {
+    pub(crate) fn bound(&self, fd: FdId) -> Result<Arc<Bound<B>>> {
         match self.entry(fd)? {
             Entry::Bound(bound) => Ok(bound),
             _ => Err(Errno::EINVAL),
