@@ -10,6 +10,7 @@ use crate::seccomp::{Call, Need, syscall};
 pub const SYSCALLS: &[Call] = &[
     syscall!(capget).with(Need::Start),
     syscall!(capset).with(Need::Start),
+    syscall!(capset).with(Need::Credentials),
     syscall!(prctl).with(Need::Start),
 ];
 
@@ -107,4 +108,14 @@ pub fn keep(capabilities: &[Capability]) -> Result<bool> {
     let sets = CapabilitySets { effective: kept, permitted: kept, inheritable: CapabilitySet::empty() };
     rustix::thread::set_capabilities(None, sets).map_err(errno)?;
     Ok(bounds)
+}
+
+/// Gives up all capabilities of this thread.
+///
+/// # Errors
+/// Those of `capset(2)`.
+pub(crate) fn give_up() -> Result<()> {
+    let none = CapabilitySet::empty();
+    let sets = CapabilitySets { effective: none, permitted: none, inheritable: none };
+    rustix::thread::set_capabilities(None, sets).map_err(errno)
 }

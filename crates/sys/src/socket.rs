@@ -9,7 +9,7 @@ use rustix::process::{Gid, Uid};
 
 use crate::open::ProcFd;
 use crate::seccomp::{Arg, Call, Is, Need, syscall};
-use crate::{call, errno};
+use crate::{call, capability, errno};
 
 /// The system calls of this module.
 pub const SYSCALLS: &[Call] = &[
@@ -57,21 +57,22 @@ pub fn connect(
     let address = SocketAddrUnix::new(procfd.number(node)).map_err(errno)?;
     procfd.within(|| {
         if let Some(user) = user {
-            become_user(user);
+            become_user(user)?;
         }
         call(|| rustix::net::connect(&socket, &address))
     })?;
     Ok(socket)
 }
 
-/// Makes the calling thread act as another user, as far as it may (`setresuid(2)`). To be called on a thread that does
-/// nothing else afterwards.
-fn become_user(user: Credentials) {
+/// Makes the calling thread act as another user, as far as it may (`setresuid(2)`), and with that user's rights. To be
+/// called on a thread that does nothing else afterwards.
+fn become_user(user: Credentials) -> Result<()> {
     // Who may not be another stays who he is: that is what the peer of the connection then sees.
     let (uid, gid) = (Uid::from_raw(user.uid.0), Gid::from_raw(user.gid.0));
-    if rustix::thread::set_thread_res_gid(gid, gid, gid).is_ok() {
-        let _ = rustix::thread::set_thread_res_uid(uid, uid, uid);
-    }
+    let is_other = rustix::thread::set_thread_res_gid(gid, gid, gid).is_ok()
+        && rustix::thread::set_thread_res_uid(uid, uid, uid).is_ok();
+    // They do not go with the user where root is not special any more (`capability::keep`).
+    if is_other && !uid.is_root() { capability::give_up() } else { Ok(()) }
 }
 
 /// Makes a socket and gives it a name in a directory. It neither listens nor waits. The process's umask applies to
@@ -109,4 +110,42 @@ pub fn listen(socket: BorrowedFd<'_>, backlog: i32) -> Result<()> {
 /// Those of `accept(2)`: `EAGAIN` when there is none, `EINVAL` when the socket does not listen.
 pub fn accept(socket: BorrowedFd<'_>) -> Result<OwnedFd> {
     call(|| rustix::net::accept_with(socket.as_fd(), NEW))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{Permissions, set_permissions};
+    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::net::UnixListener;
+
+    use gofer_vfs::{Gid, Uid};
+
+    use super::*;
+    use crate::capability::Capability;
+
+    /// What keeps its capabilities when it becomes another user would be let in as root is.
+    #[test]
+    fn another_user_has_the_rights_of_that_user_only() {
+        if crate::process::user().0 != Uid(0) {
+            return eprintln!("SKIP: only root can act as another user");
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s");
+        let _listener = UnixListener::bind(&path).unwrap();
+        let (procfd, node) = (ProcFd::open().unwrap(), crate::walk::open_root(&path).unwrap());
+        let connect = |mode, id| {
+            set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+            let user = Credentials { uid: Uid(id), gid: Gid(id) };
+            connect(&procfd, node.as_fd(), SocketKind::Stream, Some(user)).map(drop)
+        };
+        let connected = std::thread::scope(|scope| {
+            let sealed = || {
+                let kept = [Capability::DacOverride, Capability::Setuid, Capability::Setgid];
+                assert_eq!(capability::keep(&kept), Ok(true));
+                [connect(0o600, 1), connect(0o606, 1), connect(0o000, 0)]
+            };
+            scope.spawn(sealed).join().unwrap()
+        });
+        assert_eq!(connected, [Err(Errno::EACCES), Ok(()), Ok(())]);
+    }
 }

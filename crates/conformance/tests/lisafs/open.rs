@@ -44,7 +44,7 @@ fn what_cannot_be_opened_says_why() {
     symlink("d", talk.path().join("l")).unwrap();
     let _listener = UnixListener::bind(talk.path().join("s")).unwrap();
     let dir = talk.walk("d").fd;
-    for flags in [1, 2, OpenAtReq::TRUNC] {
+    for flags in [1, 2, 3, OpenAtReq::TRUNC] {
         assert_eq!(talk.open(dir, flags).err(), Some(Errno::EISDIR));
     }
     let (open, donated) = talk.open(dir, 0).unwrap();
@@ -68,8 +68,13 @@ fn nobody_waits_at_a_fifo() {
         (talk, fd)
     };
     let (mut talk, fd) = fifo(everything());
-    let (_, reader) = talk.open(fd, 0).unwrap();
-    let (_, writer) = talk.open(fd, 1).unwrap();
+    let (reads, reader) = talk.open(fd, 0).unwrap();
+    let (writes, writer) = talk.open(fd, 1).unwrap();
+    assert_eq!(flags_of(&writer[0]) & OFlags::RWMODE, OFlags::WRONLY, "and not what it takes not to wait");
+    let read = PReadReq { offset: 0, fd: reads, count: 1, pad: Pad };
+    assert_eq!(refused(talk.ask(&read)), Errno::ESPIPE, "there are no positions");
+    let write = PWriteReq { offset: 0, fd: writes, data: Written(b"x") };
+    assert_eq!(refused(talk.ask(&write)), Errno::ESPIPE);
     rustix::io::write(&writer[0], b"through").unwrap();
     let mut bytes = [0; 16];
     assert_eq!(rustix::io::read(&reader[0], &mut bytes), Ok(7));

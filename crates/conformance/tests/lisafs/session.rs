@@ -93,6 +93,16 @@ fn a_client_holds_no_more_than_it_may() {
 }
 
 #[test]
+fn a_channel_that_has_ended_leaves_its_place_to_another() {
+    let mut talk = Talk::new();
+    let mut channels: Vec<_> = (0..4).map(|_| talk.ask(&ChannelReq).expect("an answer")).collect();
+    assert_eq!(refused(talk.ask(&ChannelReq)), Errno::ENOMEM);
+    channels.pop();
+    channels.push(talk.ask(&ChannelReq).expect("an answer"));
+    assert_eq!(refused(talk.ask(&ChannelReq)), Errno::ENOMEM);
+}
+
+#[test]
 fn everything_that_changes_something_is_refused_where_it_is_read_only_before_it_is_looked_at() {
     let mut talk = Talk::with(TempDir::new().unwrap(), true, everything(), Settings::default());
     for number in NUMBERS.iter().copied().filter(|number| changes(*number)) {
@@ -101,7 +111,7 @@ fn everything_that_changes_something_is_refused_where_it_is_read_only_before_it_
     }
     std::fs::write(talk.path().join("f"), "content").unwrap();
     let fd = talk.walk("f").fd;
-    for flags in [1, 2, OpenAtReq::TRUNC] {
+    for flags in [1, 2, 3, OpenAtReq::TRUNC] {
         assert_eq!(talk.open(fd, flags).err(), Some(Errno::EROFS), "{flags:o}");
         assert_eq!(talk.open(FdId(99), flags).err(), Some(Errno::EROFS), "before the number is looked at");
     }

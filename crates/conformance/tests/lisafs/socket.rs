@@ -75,6 +75,10 @@ fn a_socket_is_made_listens_and_accepts() {
     assert_eq!(refused(talk.ask(&BindAtReq { name: named(&long), ..bind })), Errno::EINVAL);
     assert_eq!(refused(talk.ask(&ListenReq { fd: root, backlog: 5, pad: Pad })), Errno::EINVAL);
     assert_eq!(refused(talk.ask(&ListenReq { fd: FdId(99), backlog: 5, pad: Pad })), Errno::EBADF);
+
+    std::fs::remove_file(talk.path().join("s")).unwrap();
+    assert_eq!(refused(talk.ask(&ListenReq { fd: bound.fd, backlog: 5, pad: Pad })), Errno::EINVAL);
+    assert_eq!(refused(talk.ask(&AcceptReq { fd: bound.fd })), Errno::EINVAL, "it has no name any more");
 }
 
 #[test]

@@ -142,10 +142,10 @@ pub(crate) fn asks_for_gofer(words: &[OsString]) -> bool {
 }
 
 impl Given {
-    /// Reads the words behind the program's name.
+    /// Reads the words behind the program's name. The word between is no flag, and so nothing that is known here.
     pub(crate) fn read(words: &[OsString]) -> Self {
         let mut given = Vec::new();
-        let mut words = words.iter().filter(|word| *word != COMMAND).peekable();
+        let mut words = words.iter();
         while let Some(word) = words.next() {
             let Some((name, value)) = split(word) else { continue };
             let Some((name, takes)) = FLAGS.iter().find(|(known, _)| *known == name) else { continue };
@@ -359,6 +359,12 @@ mod tests {
             "-fdlimit 9 {LEAST} --fdlimit=-1 --sync-userns-fd=5 --sync-userns-fd=-1 -spec-fd 7"
         ));
         assert_eq!((args.descriptors, args.becomes, args.spec), (None, None, 7));
+    }
+
+    #[test]
+    fn a_value_may_be_the_word_itself() {
+        let args = args("--root gofer gofer --bundle gofer --spec-fd=3 --io-fds=5");
+        assert_eq!((args.bundle, args.spec), ("gofer".into(), 3));
     }
 
     #[test]

@@ -57,6 +57,9 @@ pub(crate) fn run(install: &Install) -> Result<(), Failure> {
         reachable(path)?;
     }
     owned(&out)?;
+    if [RUNSC, GOFER, ORIGINAL].iter().any(|name| out.join(name) == original) {
+        return Err(Failure::start(format!("{original:?} would be replaced; choose another --out")));
+    }
     let gofer = out.join(GOFER);
     let mut program =
         fs::read(&original).map_err(|error| cannot("read", &original, &error, "check --runsc"))?;
@@ -94,14 +97,19 @@ fn reachable(path: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Whoever may write to the directory has what is run as the user who starts containers.
+/// Whoever may write to the directory, or put another in its place, has what is run as the user who starts containers.
 fn owned(out: &Path) -> Result<(), Failure> {
-    let found = fs::metadata(out).map_err(|error| cannot("look at", out, &error, "check --out"))?;
+    /// In such a directory others may write, but not move what is not theirs (`inode(7)`).
+    const STICKY: u32 = 0o1000;
     let (user, _) = process::user();
-    if found.mode() & 0o022 != 0 || (found.uid() != user.0 && found.uid() != 0) {
-        return Err(Failure::start(format!(
-            "others may write to {out:?}; choose a directory that is yours alone"
-        )));
+    for part in out.ancestors() {
+        let found = fs::metadata(part).map_err(|error| cannot("look at", part, &error, "check --out"))?;
+        let is_shared = found.mode() & 0o022 != 0 && (part == out || found.mode() & STICKY == 0);
+        if is_shared || (found.uid() != user.0 && found.uid() != 0) {
+            return Err(Failure::start(format!(
+                "others may write to {part:?}; choose a directory that is yours alone, or close it to them: chmod go-w"
+            )));
+        }
     }
     Ok(())
 }
@@ -228,6 +236,28 @@ mod tests {
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).unwrap();
         let message = owned(dir.path()).unwrap_err().to_string();
         assert!(message.contains("others may write"), "{message}");
+        // Whoever may write above it may put another in its place.
+        let below = dir.path().join("below");
+        fs::create_dir(&below).unwrap();
+        fs::set_permissions(&below, fs::Permissions::from_mode(0o755)).unwrap();
+        let message = owned(&below).unwrap_err().to_string();
+        assert!(message.contains("others may write") && message.contains("chmod"), "{message}");
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o1777)).unwrap();
+        assert!(owned(&below).is_ok(), "as in /tmp nobody else may move it");
+    }
+
+    #[test]
+    fn the_original_is_not_written_over() {
+        let dir = tempfile::tempdir_in("/var/tmp").unwrap();
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        for name in [RUNSC, GOFER, ORIGINAL] {
+            let at = dir.path().join(name);
+            fs::write(&at, "the original").unwrap();
+            fs::set_permissions(&at, fs::Permissions::from_mode(0o755)).unwrap();
+            let install = Install { runsc: at, out: dir.path().to_owned(), check: false };
+            let message = run(&install).unwrap_err().to_string();
+            assert!(message.contains("would be replaced"), "{message}");
+        }
     }
 
     #[test]

@@ -63,6 +63,8 @@ impl<B: Backend> Session<B> {
         if all.over {
             return Err(Errno::ENOSYS);
         }
+        // Those that have ended leave their places to others.
+        all.open.retain(|(closer, _)| !closer.is_last());
         if all.open.len() >= self.channels.limit {
             return Err(Errno::ENOMEM);
         }

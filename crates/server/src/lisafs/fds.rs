@@ -44,20 +44,31 @@ impl<B: Backend> Open<B> {
     }
 
     /// # Errors
-    /// `EBADF` unless it was opened for reading.
+    /// `EBADF` unless it was opened for reading; `ESPIPE` for a FIFO, which has no positions: clients have a descriptor
+    /// of it.
     pub(crate) fn check_reads(&self) -> Result<()> {
-        if self.access.is_some_and(AccessMode::reads) { Ok(()) } else { Err(Errno::EBADF) }
+        self.check(AccessMode::reads)
     }
 
     /// # Errors
-    /// `EBADF` unless it was opened for writing.
+    /// As [`check_reads`](Self::check_reads), of writing.
     pub(crate) fn check_writes(&self) -> Result<()> {
-        if self.access.is_some_and(AccessMode::writes) { Ok(()) } else { Err(Errno::EBADF) }
+        self.check(AccessMode::writes)
+    }
+
+    fn check(&self, has: fn(AccessMode) -> bool) -> Result<()> {
+        match self.place.kind {
+            _ if !self.access.is_some_and(has) => Err(Errno::EBADF),
+            FileKind::Fifo => Err(Errno::ESPIPE),
+            _ => Ok(()),
+        }
     }
 }
 
 /// A socket that was given a name.
-pub(crate) struct Bound {
+pub(crate) struct Bound<B: Backend> {
+    /// What has the name.
+    pub(crate) place: Place<B>,
     /// The client has it, too.
     pub(crate) socket: Arc<OwnedFd>,
     pub(crate) _share: Share,
@@ -67,7 +78,7 @@ pub(crate) struct Bound {
 pub(crate) enum Entry<B: Backend> {
     Place(Place<B>),
     Open(Arc<Open<B>>),
-    Bound(Arc<Bound>),
+    Bound(Arc<Bound<B>>),
 }
 
 impl<B: Backend> Clone for Entry<B> {
@@ -176,7 +187,7 @@ impl<B: Backend> Fds<B> {
     ///
     /// # Errors
     /// As [`place`](Self::place).
-    pub(crate) fn bound(&self, fd: FdId) -> Result<Arc<Bound>> {
+    pub(crate) fn bound(&self, fd: FdId) -> Result<Arc<Bound<B>>> {
         match self.entry(fd)? {
             Entry::Bound(bound) => Ok(bound),
             _ => Err(Errno::EINVAL),

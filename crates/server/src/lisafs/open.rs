@@ -17,13 +17,15 @@ const DESCRIPTORS: usize = 2;
 impl<B: Backend> Session<B> {
     pub(super) fn open_at(&self, t: OpenAtReq, _: Cx<'_>) -> Result<Answer<OpenAtResp>> {
         let (access, flags) = open_flags(t.flags);
-        if flags.changes() && self.backend().is_read_only() {
+        // The fourth mode counts as one that changes something.
+        let changes = access.is_none() || flags.changes();
+        if changes && self.backend().is_read_only() {
             return Err(Errno::EROFS);
         }
         let place = self.fds.place(t.fd)?;
         match place.kind {
             FileKind::Regular => {}
-            FileKind::Directory if flags.changes() => return Err(Errno::EISDIR),
+            FileKind::Directory if changes => return Err(Errno::EISDIR),
             FileKind::Directory => {}
             FileKind::Symlink => return Err(Errno::EINVAL),
             FileKind::Socket => return Err(Errno::ENXIO),
@@ -74,12 +76,14 @@ impl<B: Backend> Session<B> {
     /// A descriptor of an open file for the client. A regular file can do without.
     fn donation(&self, place: &Place<B>, file: &B::File, access: Option<AccessMode>) -> Result<Descriptors> {
         let backend = self.backend();
-        if !self.donates || access.is_none() {
-            return Ok(Descriptors::None);
-        }
+        let Some(access) = access.filter(|_| self.donates) else { return Ok(Descriptors::None) };
         match place.kind {
             FileKind::Regular => Ok(backend.donate(file).ok().into()),
-            FileKind::Fifo => Ok(Descriptors::One(backend.donate(file)?)),
+            FileKind::Fifo => {
+                // What is open here may be able to do more.
+                let asked = backend.open(&place.node, OpenFlags::new(access))?;
+                Ok(Descriptors::One(backend.donate(&asked)?))
+            }
             FileKind::Directory if place.is_root && self.settings.donates_root => {
                 Ok(Descriptors::One(backend.donate_root()?))
             }

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use gofer_vfs::{Backend, Credentials, Errno, FileKind, Result, SocketKind};
 use gofer_wire::codec::Str;
 use gofer_wire::lisafs::{
-    AcceptReq, AcceptResp, BindAtReq, BindAtResp, ConnectReq, ConnectWithCredsReq, Done, Inode, ListenReq,
+    AcceptReq, AcceptResp, BindAtReq, BindAtResp, ConnectReq, ConnectWithCredsReq, Done, FdId, Inode,
+    ListenReq,
 };
 
 use super::attr::statx;
@@ -58,23 +59,29 @@ impl<B: Backend> Session<B> {
         let owner = self.owner(&t.create);
         let (node, attr, socket) = self.backend().bind(&dir.node, t.name, kind, perm(&t.create), owner)?;
         let socket = Arc::new(socket);
-        let bound = Bound { socket: Arc::clone(&socket), _share: room };
         let place = Place { node, kind: attr.kind, is_root: false };
+        let bound = Bound { place: place.clone(), socket: Arc::clone(&socket), _share: room };
         let (child, fd) = self.fds.insert_both(place, Entry::Bound(Arc::new(bound)))?;
         let child = Inode { fd: child, stat: statx(&attr, self.policy().ids) };
         Ok(Answer::with(BindAtResp { child, fd }, Descriptors::Kept(socket)))
     }
 
     pub(super) fn listen(&self, t: ListenReq, _: Cx<'_>) -> Result<Done> {
-        gofer_transport::listen(self.fds.bound(t.fd)?.socket.as_fd(), t.backlog)?;
+        gofer_transport::listen(self.bound(t.fd)?.socket.as_fd(), t.backlog)?;
         Ok(Done)
     }
 
     /// Takes a connection that waits. Who made it is not told: its path is one of the host's.
     pub(super) fn accept<'b>(&self, t: AcceptReq, cx: Cx<'b>) -> Result<Answer<AcceptResp<'b>>> {
-        let connection = gofer_transport::accept(self.fds.bound(t.fd)?.socket.as_fd())?;
+        let connection = gofer_transport::accept(self.bound(t.fd)?.socket.as_fd())?;
         let address = Str::new(cx.scratch).unwrap_or_default();
         Ok(Answer::with(AcceptResp { address }, Descriptors::One(connection)))
+    }
+
+    /// A socket that has its name.
+    fn bound(&self, fd: FdId) -> Result<Arc<Bound<B>>> {
+        let bound = self.fds.bound(fd)?;
+        if self.is_removed(&bound.place)? { Err(Errno::EINVAL) } else { Ok(bound) }
     }
 
     /// # Errors

@@ -126,6 +126,11 @@ impl Closer {
         self.0.shut_down();
     }
 
+    /// Whether the channel is gone, and so is every other closer of it.
+    pub fn is_last(&self) -> bool {
+        Arc::strong_count(&self.0) == 1
+    }
+
     /// As [`close`](Self::close), but a server's channel first answers the request that it has received, and leaves
     /// the client 20 ms to see that.
     pub fn retire(&self) {
