@@ -121,29 +121,32 @@ impl Client {
         Ok(())
     }
 
-    /// Reads the entries that follow, at least one if there is one, in the place of those that are here.
+    /// Reads the entries that follow, at least one if there is one, in the place of those that are here. Where it fails
+    /// the server has to start again.
     fn read_on(&self, file: &File, listing: &mut Listing, count: usize) -> Result<()> {
         let signed = i32::try_from(count).map_err(|_| Errno::EIO)?;
-        let from = listing.entries.back().map_or(listing.from, |last| last.cookie);
-        let starts = std::mem::replace(listing, Listing { from, ..Listing::default() }).starts;
-        for again in 0..ASIDE {
-            let count = if starts && again == 0 { -signed } else { signed };
+        let Listing { mut starts, from, mut entries } = std::mem::take(listing);
+        let from = entries.back().map_or(from, |last| last.cookie);
+        entries.clear();
+        for _ in 0..ASIDE {
+            let count = if starts { -signed } else { signed };
+            starts = false;
             let answer = match self.rpc.call(&Getdents64Req { fd: file.fd(), count, pad: Pad }) {
                 // That of a directory which was removed.
                 Err(Errno::EINVAL) if self.is_removed(file) => return Err(Errno::ENOENT),
                 other => other?,
             };
-            let Getdents64Resp { entries: Dirents(entries) } = answer.body()?;
+            let Getdents64Resp { entries: Dirents(dirents) } = answer.body()?;
             let mut records = 0;
-            for dirent in entries {
+            for dirent in dirents {
                 records += Dirent::record_len(dirent.name.as_bytes().len());
-                listing.entries.extend(self.listed(&dirent)?);
+                entries.extend(self.listed(&dirent)?);
             }
             if records > signed.unsigned_abs() as usize {
                 return Err(self.rpc.violated());
             }
-            if entries.is_empty() || !listing.entries.is_empty() {
-                listing.starts = false;
+            if dirents.is_empty() || !entries.is_empty() {
+                *listing = Listing { starts, from, entries };
                 return Ok(());
             }
         }

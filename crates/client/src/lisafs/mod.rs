@@ -18,6 +18,10 @@
 //! |---|---|
 //! | locks | `EOPNOTSUPP` |
 //! | FIFOs, sockets and devices by [`mknod`](gofer_vfs::Backend::mknod) | `EPERM` from the server |
+//! | walking to a block device | `EPERM` from the server |
+//! | refusing a FIFO to a writer while nobody reads | opened all the same: the server opens it for reading, too |
+//! | extended attributes of a file that was removed | `EINVAL` from the server |
+//! | an attribute's value of 65,536 bytes | `E2BIG` |
 //! | renaming with flags, on servers of before 2026 | `EINVAL` |
 //! | opening a file that exists, or making it | a walk and an open, when it cannot be made |
 //! | reading a directory from a position | reading on, where that was the last; else from the start, up to it |
@@ -26,6 +30,8 @@
 //! | taking set-id bits from a file that is written to | before a write, unless they were looked for since this client last set any |
 //! | moving nothing but ctime | setting atime to what it is |
 //! | a file system's id | 0 |
+//!
+//! What is dropped is closed at the server a hundred at a time, an end of a FIFO at once.
 //!
 //! | file | holds |
 //! |---|---|

@@ -330,8 +330,10 @@ fn names_and_positions_in_a_listing_are_checked() {
 /// Positions are the host's; what lies before one is read again.
 #[test]
 fn a_position_that_was_left_is_found_again() {
-    let position = Mutex::new(0);
+    let (position, fails) = (Mutex::new(0), Arc::new(Mutex::new(false)));
+    let fail = Arc::clone(&fails);
     let client = client(move |request| match request {
+        Request::Getdents64(_) if std::mem::take(&mut *fail.lock().unwrap()) => Some(failure(5)),
         Request::Getdents64(t) => {
             let mut position = position.lock().unwrap();
             let from = if t.count < 0 { 0 } else { *position };
@@ -358,6 +360,9 @@ fn a_position_that_was_left_is_found_again() {
     assert_eq!(names(30).unwrap(), "d");
     assert_eq!(names(11), Err(Errno::EINVAL), "there is no such position");
     assert_eq!(names(40).unwrap(), "b");
+    *fails.lock().unwrap() = true;
+    assert_eq!(names(10), Err(Errno::EIO));
+    assert_eq!(names(10).unwrap(), "cd", "where the server is after a failure is not known");
 }
 
 #[test]
