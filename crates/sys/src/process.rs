@@ -81,38 +81,51 @@ pub fn user() -> (Uid, Gid) {
     (Uid(rustix::process::geteuid().as_raw()), Gid(rustix::process::getegid().as_raw()))
 }
 
-/// Where the program's code is mapped. Most of what was used until a server serves is not used again.
+/// Where the program and its libraries are mapped, as far as they are only read: code, constants, and the tables that
+/// they were linked by. Most of what was used until a server serves is not used again.
 #[derive(Debug)]
 pub struct Code(Vec<(usize, usize)>);
 
 impl Code {
-    /// As `/proc/self/maps` tells; nowhere where that cannot be read.
+    /// As `/proc/self/smaps` tells; nowhere where that cannot be read.
     pub fn mapped() -> Self {
-        let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
-        Self(maps.lines().filter_map(code).collect())
+        Self(mappings(&std::fs::read_to_string("/proc/self/smaps").unwrap_or_default()))
     }
 
     /// Lets the system have its memory: what is used again is read again.
     pub fn forget(self) {
         for (start, len) in self.0 {
             let start = std::ptr::with_exposed_provenance_mut(start);
-            // SAFETY: the mapping is of a file and was not writable when the kernel told of it, nor does this
-            // process make code writable or unmap any. So its pages are the file's, and MADV_DONTNEED only drops
-            // them from the page table: they are had from the file again when they are touched (madvise(2)).
+            // SAFETY: the mapping is of a file, and when the kernel told of it, it was not writable and had no page that
+            // was not the file's. This process makes no such mapping writable, and unmaps none. So MADV_DONTNEED only
+            // drops the file's pages from the page table: they are had from the file again when they are touched
+            // (madvise(2)).
             let _ = unsafe { rustix::mm::madvise(start, len, rustix::mm::Advice::LinuxDontNeed) };
         }
     }
 }
 
-/// A line of `/proc/self/maps` that is of a file's code, or of what stands at its front, as the tables that it was
-/// linked by do: where it is mapped. What is relocated when a program is loaded, and closed to writing then, is
-/// neither: it is in a segment that can be written, and the front of an ELF file is its header (`elf(5)`).
-fn code(line: &str) -> Option<(usize, usize)> {
+/// The private mappings of files in `/proc/self/smaps` that cannot be written to and never were, as what is relocated
+/// when a program is loaded was before it was closed to writing: no page is the process's own, nor swapped.
+fn mappings(smaps: &str) -> Vec<(usize, usize)> {
+    let (mut found, mut last) = (Vec::new(), None);
+    for line in smaps.lines() {
+        match line.split_once(':') {
+            Some(("Anonymous" | "Swap", own)) if own.trim() != "0 kB" => last = None,
+            Some((field, _)) if !field.contains(' ') => {}
+            _ => found.extend(last.replace(file(line)).flatten()),
+        }
+    }
+    found.extend(last.flatten());
+    found
+}
+
+/// The first line of a mapping: where it is, if it is of a file and only read.
+fn file(line: &str) -> Option<(usize, usize)> {
     let mut fields = line.split_ascii_whitespace();
-    let (range, rights, offset) = (fields.next()?, fields.next()?, fields.next()?);
-    let is_front = rights == "r--p" && offset.bytes().all(|digit| digit == b'0');
-    let is_file = fields.nth(2).is_some_and(|path| path.starts_with('/'));
-    if !is_file || !(rights == "r-xp" || is_front) {
+    let (range, rights) = (fields.next()?, fields.next()?);
+    let is_file = fields.nth(3).is_some_and(|path| path.starts_with('/'));
+    if !is_file || !["r-xp", "r--p"].contains(&rights) {
         return None;
     }
     let (start, end) = range.split_once('-')?;
@@ -277,15 +290,25 @@ mod tests {
 
     #[test]
     fn code_that_was_forgotten_runs_again() {
-        let all = std::fs::read_to_string("/proc/self/maps").unwrap();
-        assert!(all.lines().filter_map(code).count() > 0);
-        Code::mapped().forget();
-        assert!(code("7f00-7f10 rw-p 0 fe:00 1 /lib/x.so").is_none(), "it may have been written to");
-        assert!(code("7f00-7f10 r-xp 0 00:00 0 [vdso]").is_none());
-        assert!(code("7f00-7f10 r--p 00001000 fe:00 1 /lib/x.so").is_none(), "it may have been relocated");
-        assert!(code("7f00-7f10 r--p 00000000 fe:00 1 /lib/x.so").is_some());
-        let (start, len) = code("7f00-7f10 r-xp 0 fe:00 1 /a path/x").unwrap();
-        assert_eq!((start, len), (0x7f00, 0x10));
+        let all = Code::mapped();
+        assert!(all.0.len() > 1, "the program's own and those of a library: {all:?}");
+        all.forget();
+        let of = |line: &str, own: &str| {
+            let (before, rest) = ("7e00-7e10 r-xp 0 fe:00 1 /x", format!("Anonymous: 0 kB\nSwap: {own} kB"));
+            let all =
+                mappings(&format!("{before}\nAnonymous: 4 kB\n{line}\nSize: 8 kB\n{rest}\nVmFlags: rd mr\n"));
+            let swapped = mappings(&format!("{line}\nAnonymous: {own} kB\nSwap: 0 kB\n"));
+            assert_eq!(all, swapped);
+            all
+        };
+        let code = of("7f00-7f10 r-xp 0 fe:00 1 /a path/x", "0");
+        assert_eq!(code, [(0x7f00, 0x10)]);
+        assert_eq!(of("7f00-7f10 r--p 00001000 fe:00 1 /lib/x.so", "0").len(), 1);
+        assert!(of("7f00-7f10 r--p 00001000 fe:00 1 /lib/x.so", "4").is_empty(), "it was relocated");
+        assert!(of("7f00-7f10 rw-p 0 fe:00 1 /lib/x.so", "0").is_empty(), "it may be written to");
+        assert!(of("7f00-7f10 r-xs 0 fe:00 1 /lib/x.so", "0").is_empty(), "it is others', too");
+        assert!(of("7f00-7f10 r-xp 00:00 0 [vdso]", "0").is_empty());
+        assert!(of("7f00-7f10 r--p 0 00:00 0", "0").is_empty());
     }
 
     #[test]
