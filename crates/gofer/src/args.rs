@@ -10,11 +10,12 @@ use clap::builder::BoolishValueParser;
 use clap::parser::ValueSource;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, ValueHint};
 use gofer_server::Limits;
-use gofer_transport::Address;
 use serde::Deserialize;
 
-use crate::bench::{Operation, Place};
+use crate::bench::Bench;
+use crate::check::Check;
 use crate::client;
+use crate::mount::Mount;
 use crate::report::{EXIT_CODES, Failure};
 use crate::runsc;
 
@@ -34,13 +35,10 @@ pub(crate) enum Command {
     #[command(flatten)]
     Client(client::Command),
     /// Measure a 9P server, beside others and beside what the machine allows.
-    #[command(after_help = EXIT_CODES, after_long_help = format!("{BENCH_NOTES}\n\n{EXIT_CODES}"))]
     Bench(Box<Bench>),
     /// Check a 9P server, anybody's: whether it keeps to the protocol, and its clients inside.
-    #[command(after_help = EXIT_CODES, after_long_help = format!("{CHECK_NOTES}\n\n{EXIT_CODES}"))]
     Check(Box<Check>),
     /// Mount a directory, or rather what a client may see of it.
-    #[command(after_help = EXIT_CODES, after_long_help = format!("{MOUNT_NOTES}\n\n{EXIT_CODES}"))]
     Mount(Box<Mount>),
     /// See in ten seconds what it is for: a server that is attacked and measured. Needs no root, and leaves nothing.
     #[command(after_help = EXIT_CODES)]
@@ -90,233 +88,6 @@ file, exports are tables:
 Signals:
 TERM and INT end the server when the requests it has received are answered; a second one ends it at once. HUP \
 is ignored: configuration does not change after start.";
-
-/// What is said below the options of `gofer bench`.
-const BENCH_NOTES: &str = "\
-Servers:
-ADDR is unix:PATH or tcp:HOST:PORT. Behind it may stand ,aname=NAME (what to attach, instead of --aname), \
-,name=LABEL (for the table) and ,pid=N (whose CPU time and memory count; on a unix socket it is found out). A \
-directory of our own is made in what is attached, and removed at the end: the user must be able to write there.
-
-What is printed:
-Everybody takes turns in short slices. 'direct' makes the system calls of an operation without a server. 'null' \
-exchanges messages of the same sizes with a thread that does nothing for them, 'null shm' through shared memory. On \
-one core no server can be faster; on several it can, where the kernel wakes its peer on a nearer one. With one in flight, 'shm' behind a name is that server through a shared-memory channel of a Google \
-session, where it has such. The last column divides the first server's rate by that of the row, slice by slice, and is the \
-median of that with the least and the most.";
-
-/// The options of `gofer bench`.
-#[derive(clap::Args, Debug)]
-pub(crate) struct Bench {
-    /// The server to measure; without it, one of our own is started on a directory made for it.
-    #[arg(value_name = "ADDR[,OPTION=VALUE..]")]
-    pub(crate) addr: Option<Place>,
-
-    /// Another server to compare it with; may be repeated.
-    #[arg(long, value_name = "ADDR[,OPTION=VALUE..]")]
-    pub(crate) vs: Vec<Place>,
-
-    /// Compare with a server of our own that gives up nothing (--sandbox none), too.
-    #[arg(long)]
-    pub(crate) vs_unsealed: bool,
-
-    /// What to attach at servers whose address does not say it.
-    #[arg(long, value_name = "NAME", default_value = "/")]
-    pub(crate) aname: String,
-
-    /// Measure only these.
-    #[arg(long, value_name = "OPERATION", value_delimiter = ',')]
-    pub(crate) only: Option<Vec<Operation>>,
-
-    /// How many operations to have in flight, one measurement for each number.
-    #[arg(long, value_name = "N", value_delimiter = ',', default_value = "1,4,16")]
-    #[arg(value_parser = clap::value_parser!(u16).range(1..=64))]
-    pub(crate) in_flight: Vec<u16>,
-
-    /// How long to measure each.
-    #[arg(long, value_name = "N", default_value = "1", value_parser = seconds)]
-    pub(crate) seconds: f64,
-
-    /// Print JSON instead of a table.
-    #[arg(long)]
-    pub(crate) json: bool,
-
-    /// Draw the rates into this file, too.
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub(crate) svg: Option<PathBuf>,
-}
-
-/// What is said below the options of `gofer check`.
-const CHECK_NOTES: &str = "\
-What is done:
-Each line is a case: PASS, FAIL with the message and its answer, or SKIP with what it would need. A case demands what \
-9P2000.L demands of any server; which errno it answers is the server's choice, and where the protocol leaves a choice \
-there is a note and no FAIL. --exact demands what gofer promises beyond that. Cases are run in each way that the server \
-can be spoken to: 9P2000.L, its Google extensions, shared memory.
-
-What is touched:
-Without --rw nothing is sent that changes a file. With it, a directory of our own is made in what is attached, and \
-removed at the end, when it is told to end by INT or TERM too. With --export-dir, which is what the server exports on \
-this host, files are also put there and looked at by the host: only so can it be seen whether a link of the host leads a \
-client out. What lies outside is a directory of our own in TMPDIR.
-
-Do not check a server that others rely on: some cases are floods, and some servers do not survive.";
-
-/// The options of `gofer check`.
-#[derive(clap::Args, Debug)]
-pub(crate) struct Check {
-    /// The server: unix:PATH, tcp:HOST:PORT or vsock:CID:PORT.
-    #[arg(value_name = "ADDR", required_unless_present = "list", value_parser = address)]
-    pub(crate) addr: Option<Address>,
-
-    /// What to attach.
-    #[arg(long, value_name = "NAME", default_value = "/")]
-    pub(crate) aname: String,
-
-    /// The directory of this host that is exported as what is attached.
-    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
-    pub(crate) export_dir: Option<PathBuf>,
-
-    /// Make, change and remove files, in a directory for it.
-    #[arg(long)]
-    pub(crate) rw: bool,
-
-    /// The export is read-only: demand that every change is refused.
-    #[arg(long, conflicts_with = "rw", requires = "export_dir")]
-    pub(crate) ro: bool,
-
-    /// Demand what gofer promises too, to the errno.
-    #[arg(long)]
-    pub(crate) exact: bool,
-
-    /// Run only these.
-    #[arg(long, value_name = "GROUP[/CASE]", value_delimiter = ',')]
-    pub(crate) only: Vec<String>,
-
-    /// Print the cases and who has to pass them, and do nothing.
-    #[arg(long)]
-    pub(crate) list: bool,
-
-    /// Print JSON, an object a line.
-    #[arg(long)]
-    pub(crate) json: bool,
-
-    /// Print the notes too: freedoms that the server takes.
-    #[arg(short, long)]
-    pub(crate) verbose: bool,
-
-    /// A server that has not answered for this long is stuck.
-    #[arg(long, value_name = "SECONDS", default_value_t = 10)]
-    #[arg(value_parser = clap::value_parser!(u64).range(1..=600))]
-    pub(crate) timeout: u64,
-
-    /// The user to attach as [default: the one who runs this].
-    #[arg(long, value_name = "UID")]
-    pub(crate) user: Option<u32>,
-}
-
-fn address(text: &str) -> Result<Address, String> {
-    match text.parse().map_err(|error: gofer_transport::Error| error.to_string())? {
-        Address::Inherited(_) => Err("more than one connection is needed".to_owned()),
-        address => Ok(address),
-    }
-}
-
-/// What is said below the options of `gofer mount`.
-const MOUNT_NOTES: &str = "\
-Permissions are checked by the kernel with the owners, modes and access control lists of the directory's files. \
-Only the user who mounts may use the mount, unless --allow-other is given (an ordinary user needs user_allow_other \
-in /etc/fuse.conf for it). Set-id programs and devices have no effect on it.
-
-Ordinary users mount by fusermount3, of Debian's package fuse3. For root the kernel reads and writes regular files \
-by itself, without asking this program (Linux 6.9 and later).
-
-TERM and INT unmount. Programs that still use the mount go on, until the last has closed its files or a second \
-signal comes.";
-
-/// The options of `gofer mount`.
-#[derive(clap::Args, Debug)]
-pub(crate) struct Mount {
-    /// Directory to mount, read-only unless :rw (options are rw, ro and devices), or a place on a server.
-    ///
-    /// A place is ADDR[/EXPORT][:PATH], with unix:SOCKET, tcp:HOST:PORT, vsock:CID:PORT or fd:N for ADDR. What may be
-    /// changed there is the server's to say.
-    #[arg(value_name = "DIR[:OPTION,..] or ADDR[/EXPORT][:PATH]", value_hint = ValueHint::AnyPath)]
-    pub(crate) source: OsString,
-
-    /// Where to mount it: an empty directory.
-    #[arg(value_name = "MOUNTPOINT", value_hint = ValueHint::DirPath)]
-    pub(crate) at: PathBuf,
-
-    /// What the kernel may remember.
-    #[arg(long, value_name = "POLICY", default_value = "revalidate")]
-    pub(crate) cache: Cache,
-
-    /// Let other users use it, too.
-    #[arg(long)]
-    pub(crate) allow_other: bool,
-
-    /// Extended attributes that programs reach.
-    #[arg(long, value_name = "POLICY", default_value = "user")]
-    pub(crate) xattr: Xattr,
-
-    /// Answer every read and write here, instead of handing files to the kernel.
-    #[arg(long)]
-    pub(crate) no_passthrough: bool,
-
-    /// What the server of a directory, which is started for the mount, gives up before it takes a request.
-    #[arg(long, value_name = "STRENGTH", default_value = "auto")]
-    pub(crate) sandbox: Sandbox,
-
-    /// Shared-memory channels to the server, where it has them; 0 for none.
-    #[arg(long, value_name = "N", default_value = "2")]
-    #[arg(value_parser = clap::value_parser!(u8).range(0..=64))]
-    pub(crate) channels: u8,
-
-    /// Requests to answer at the same time.
-    #[arg(long, value_name = "N", default_value = "8")]
-    #[arg(value_parser = clap::value_parser!(u16).range(1..=256))]
-    pub(crate) threads: u16,
-
-    /// Return when it is mounted, and go on in the background. The log is lost, unless it goes to a file.
-    #[arg(long)]
-    pub(crate) daemon: bool,
-
-    /// Once it is mounted, write one line with the mount point to descriptor N and close it.
-    #[arg(long, value_name = "N")]
-    pub(crate) ready_fd: Option<u32>,
-
-    /// What is logged.
-    #[arg(long, value_name = "LEVEL", default_value = "info")]
-    pub(crate) log_level: LogLevel,
-
-    /// How it is logged, on standard error.
-    #[arg(long, value_name = "FORMAT", default_value = "text")]
-    pub(crate) log_format: LogFormat,
-
-    /// This is the background: say "ready" on standard output, then leave the terminal.
-    #[arg(long, hide = true)]
-    pub(crate) background: bool,
-}
-
-/// What the kernel may remember of a mount.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Cache {
-    /// Nothing: what others change is seen at once.
-    None,
-    /// Names and attributes for a second; content unless it changed.
-    Revalidate,
-    /// Everything: nobody else changes the directory meanwhile.
-    Exclusive,
-}
-
-/// A time that is neither too short for a slice nor forgotten.
-fn seconds(text: &str) -> Result<f64, String> {
-    match text.parse() {
-        Ok(seconds) if (0.01..=600.0).contains(&seconds) => Ok(seconds),
-        _ => Err("write a number of seconds from 0.01 to 600".to_owned()),
-    }
-}
 
 /// The options of `gofer serve`, wherever they were written; `None` where they were not.
 #[derive(clap::Args, Debug, Default, Deserialize)]

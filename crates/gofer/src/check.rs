@@ -1,19 +1,98 @@
 //! `gofer check`: the contract, demanded of any server.
 
 use std::io::IsTerminal;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use clap::ValueHint;
 use gofer_check::at::{At, Options, Rights};
 use gofer_check::run::{self, Counts, Line, Plan};
 use gofer_check::{Demand, Outcome, verdict};
 use gofer_sys::process;
+use gofer_transport::Address;
 use serde::Serialize;
 
-use crate::args::Check;
-use crate::report::{Failure, errno, print};
+use crate::report::{EXIT_CODES, Failure, errno, print};
 use crate::signals;
+
+/// What is said below the options.
+const NOTES: &str = "\
+What is done:
+Each line is a case: PASS, FAIL with the message and its answer, or SKIP with what it would need. A case demands what \
+9P2000.L demands of any server; which errno it answers is the server's choice, and where the protocol leaves a choice \
+there is a note and no FAIL. --exact demands what gofer promises beyond that. Cases are run in each way that the server \
+can be spoken to: 9P2000.L, its Google extensions, shared memory.
+
+What is touched:
+Without --rw nothing is sent that changes a file. With it, a directory of our own is made in what is attached, and \
+removed at the end, when it is told to end by INT or TERM too. With --export-dir, which is what the server exports on \
+this host, files are also put there and looked at by the host: only so can it be seen whether a link of the host leads a \
+client out. What lies outside is a directory of our own in TMPDIR.
+
+Do not check a server that others rely on: some cases are floods, and some servers do not survive.";
+
+/// The options of `gofer check`.
+#[derive(clap::Args, Debug)]
+#[command(after_help = EXIT_CODES, after_long_help = format!("{NOTES}\n\n{EXIT_CODES}"))]
+pub(crate) struct Check {
+    /// The server: unix:PATH, tcp:HOST:PORT or vsock:CID:PORT.
+    #[arg(value_name = "ADDR", required_unless_present = "list", value_parser = address)]
+    addr: Option<Address>,
+
+    /// What to attach.
+    #[arg(long, value_name = "NAME", default_value = "/")]
+    aname: String,
+
+    /// The directory of this host that is exported as what is attached.
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    export_dir: Option<PathBuf>,
+
+    /// Make, change and remove files, in a directory for it.
+    #[arg(long)]
+    rw: bool,
+
+    /// The export is read-only: demand that every change is refused.
+    #[arg(long, conflicts_with = "rw", requires = "export_dir")]
+    ro: bool,
+
+    /// Demand what gofer promises too, to the errno.
+    #[arg(long)]
+    exact: bool,
+
+    /// Run only these.
+    #[arg(long, value_name = "GROUP[/CASE]", value_delimiter = ',')]
+    only: Vec<String>,
+
+    /// Print the cases and who has to pass them, and do nothing.
+    #[arg(long)]
+    list: bool,
+
+    /// Print JSON, an object a line.
+    #[arg(long)]
+    json: bool,
+
+    /// Print the notes too: freedoms that the server takes.
+    #[arg(short, long)]
+    verbose: bool,
+
+    /// A server that has not answered for this long is stuck.
+    #[arg(long, value_name = "SECONDS", default_value_t = 10)]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=600))]
+    timeout: u64,
+
+    /// The user to attach as [default: the one who runs this].
+    #[arg(long, value_name = "UID")]
+    user: Option<u32>,
+}
+
+fn address(text: &str) -> Result<Address, String> {
+    match text.parse().map_err(|error: gofer_transport::Error| error.to_string())? {
+        Address::Inherited(_) => Err("more than one connection is needed".to_owned()),
+        address => Ok(address),
+    }
+}
 
 /// How long a case may take, whatever the server answers meanwhile.
 const CASE: Duration = Duration::from_secs(120);

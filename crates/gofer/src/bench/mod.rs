@@ -29,15 +29,14 @@ mod tree;
 
 use std::fs::{self, File};
 use std::io::{self, IsTerminal, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use clap::ValueEnum;
+use clap::{ValueEnum, ValueHint};
 use gofer_vfs::Errno;
 use gofer_wire::p9::{Fid, Version};
 
-use crate::args::Bench;
-use crate::report::{Failure, errno};
+use crate::report::{EXIT_CODES, Failure, errno};
 pub(crate) use client::{Client, Failed, Names, ROOT};
 pub(crate) use direct::fill;
 use direct::{Direct, Reading};
@@ -48,6 +47,70 @@ use report::{Measured, Measurement, Report};
 pub(crate) use server::{Place, Rights, Scratch, Sealed, Server, sandbox_report};
 use stats::{Latencies, Slice};
 use tree::Tree;
+
+/// What is said below the options.
+const NOTES: &str = "\
+Servers:
+ADDR is unix:PATH or tcp:HOST:PORT. Behind it may stand ,aname=NAME (what to attach, instead of --aname), \
+,name=LABEL (for the table) and ,pid=N (whose CPU time and memory count; on a unix socket it is found out). A \
+directory of our own is made in what is attached, and removed at the end: the user must be able to write there.
+
+What is printed:
+Everybody takes turns in short slices. 'direct' makes the system calls of an operation without a server. 'null' \
+exchanges messages of the same sizes with a thread that does nothing for them, 'null shm' through shared memory. On \
+one core no server can be faster; on several it can, where the kernel wakes its peer on a nearer one. With one in flight, 'shm' behind a name is that server through a shared-memory channel of a Google \
+session, where it has such. The last column divides the first server's rate by that of the row, slice by slice, and is the \
+median of that with the least and the most.";
+
+/// The options of `gofer bench`.
+#[derive(clap::Args, Debug)]
+#[command(after_help = EXIT_CODES, after_long_help = format!("{NOTES}\n\n{EXIT_CODES}"))]
+pub(crate) struct Bench {
+    /// The server to measure; without it, one of our own is started on a directory made for it.
+    #[arg(value_name = "ADDR[,OPTION=VALUE..]")]
+    addr: Option<Place>,
+
+    /// Another server to compare it with; may be repeated.
+    #[arg(long, value_name = "ADDR[,OPTION=VALUE..]")]
+    vs: Vec<Place>,
+
+    /// Compare with a server of our own that gives up nothing (--sandbox none), too.
+    #[arg(long)]
+    vs_unsealed: bool,
+
+    /// What to attach at servers whose address does not say it.
+    #[arg(long, value_name = "NAME", default_value = "/")]
+    aname: String,
+
+    /// Measure only these.
+    #[arg(long, value_name = "OPERATION", value_delimiter = ',')]
+    only: Option<Vec<Operation>>,
+
+    /// How many operations to have in flight, one measurement for each number.
+    #[arg(long, value_name = "N", value_delimiter = ',', default_value = "1,4,16")]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..=64))]
+    in_flight: Vec<u16>,
+
+    /// How long to measure each.
+    #[arg(long, value_name = "N", default_value = "1", value_parser = seconds)]
+    seconds: f64,
+
+    /// Print JSON instead of a table.
+    #[arg(long)]
+    json: bool,
+
+    /// Draw the rates into this file, too.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    svg: Option<PathBuf>,
+}
+
+/// A time that is neither too short for a slice nor forgotten.
+fn seconds(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(seconds) if (0.01..=600.0).contains(&seconds) => Ok(seconds),
+        _ => Err("write a number of seconds from 0.01 to 600".to_owned()),
+    }
+}
 
 /// How often everybody gets a turn.
 const TURNS: u32 = 9;

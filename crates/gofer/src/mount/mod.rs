@@ -5,23 +5,114 @@
 
 mod server;
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-use gofer_fuse::{Cache, Options};
+use clap::{ValueEnum, ValueHint};
+use gofer_fuse::Options;
 use gofer_server::Limits;
 use gofer_sys::{process, task};
 use gofer_vfs::{Backend, Errno, IdMap, XattrPolicy};
 
-use crate::args::{self, Mount};
+use crate::args::{LogFormat, LogLevel, Sandbox, Xattr};
 use crate::export::Export;
-use crate::report::{self, Failure};
+use crate::report::{self, EXIT_CODES, Failure};
 use crate::{client, log, signals};
 
 use server::Own;
+
+/// What is said below the options.
+const NOTES: &str = "\
+Permissions are checked by the kernel with the owners, modes and access control lists of the directory's files. \
+Only the user who mounts may use the mount, unless --allow-other is given (an ordinary user needs user_allow_other \
+in /etc/fuse.conf for it). Set-id programs and devices have no effect on it.
+
+Ordinary users mount by fusermount3, of Debian's package fuse3. For root the kernel reads and writes regular files \
+by itself, without asking this program (Linux 6.9 and later).
+
+TERM and INT unmount. Programs that still use the mount go on, until the last has closed its files or a second \
+signal comes.";
+
+/// The options of `gofer mount`.
+#[derive(clap::Args, Debug)]
+#[command(after_help = EXIT_CODES, after_long_help = format!("{NOTES}\n\n{EXIT_CODES}"))]
+pub(crate) struct Mount {
+    /// Directory to mount, read-only unless :rw (options are rw, ro and devices), or a place on a server.
+    ///
+    /// A place is ADDR[/EXPORT][:PATH], with unix:SOCKET, tcp:HOST:PORT, vsock:CID:PORT or fd:N for ADDR. What may be
+    /// changed there is the server's to say.
+    #[arg(value_name = "DIR[:OPTION,..] or ADDR[/EXPORT][:PATH]", value_hint = ValueHint::AnyPath)]
+    source: OsString,
+
+    /// Where to mount it: an empty directory.
+    #[arg(value_name = "MOUNTPOINT", value_hint = ValueHint::DirPath)]
+    at: PathBuf,
+
+    /// What the kernel may remember.
+    #[arg(long, value_name = "POLICY", default_value = "revalidate")]
+    cache: Cache,
+
+    /// Let other users use it, too.
+    #[arg(long)]
+    allow_other: bool,
+
+    /// Extended attributes that programs reach.
+    #[arg(long, value_name = "POLICY", default_value = "user")]
+    xattr: Xattr,
+
+    /// Answer every read and write here, instead of handing files to the kernel.
+    #[arg(long)]
+    no_passthrough: bool,
+
+    /// What the server of a directory, which is started for the mount, gives up before it takes a request.
+    #[arg(long, value_name = "STRENGTH", default_value = "auto")]
+    sandbox: Sandbox,
+
+    /// Shared-memory channels to the server, where it has them; 0 for none.
+    #[arg(long, value_name = "N", default_value = "2")]
+    #[arg(value_parser = clap::value_parser!(u8).range(0..=64))]
+    channels: u8,
+
+    /// Requests to answer at the same time.
+    #[arg(long, value_name = "N", default_value = "8")]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..=256))]
+    threads: u16,
+
+    /// Return when it is mounted, and go on in the background. The log is lost, unless it goes to a file.
+    #[arg(long)]
+    daemon: bool,
+
+    /// Once it is mounted, write one line with the mount point to descriptor N and close it.
+    #[arg(long, value_name = "N")]
+    ready_fd: Option<u32>,
+
+    /// What is logged.
+    #[arg(long, value_name = "LEVEL", default_value = "info")]
+    log_level: LogLevel,
+
+    /// How it is logged, on standard error.
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    log_format: LogFormat,
+
+    /// This is the background: say "ready" on standard output, then leave the terminal.
+    #[arg(long, hide = true)]
+    background: bool,
+}
+
+/// What the kernel may remember of a mount.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Cache {
+    /// Nothing: what others change is seen at once.
+    None,
+    /// Names and attributes for a second; content unless it changed.
+    Revalidate,
+    /// Everything: nobody else changes the directory meanwhile.
+    Exclusive,
+}
 
 /// Descriptors that are enough for any tree: each file the kernel knows is one of the server's, as long as it has some
 /// left. The kernel has no more by default.
@@ -103,17 +194,17 @@ fn options(mount: &Mount, source: Source) -> Options {
     Options {
         source: source.name,
         cache: match mount.cache {
-            args::Cache::None => Cache::None,
-            args::Cache::Revalidate => Cache::Revalidate,
-            args::Cache::Exclusive => Cache::Exclusive,
+            Cache::None => gofer_fuse::Cache::None,
+            Cache::Revalidate => gofer_fuse::Cache::Revalidate,
+            Cache::Exclusive => gofer_fuse::Cache::Exclusive,
         },
         read_only: !source.writable,
         others: mount.allow_other,
         xattr: match mount.xattr {
-            args::Xattr::None => XattrPolicy::None,
-            args::Xattr::Verity => XattrPolicy::Verity,
-            args::Xattr::User => XattrPolicy::User,
-            args::Xattr::All => XattrPolicy::All,
+            Xattr::None => XattrPolicy::None,
+            Xattr::Verity => XattrPolicy::Verity,
+            Xattr::User => XattrPolicy::User,
+            Xattr::All => XattrPolicy::All,
         },
         ids: if process::has_cap_chown() { IdMap::Identity } else { IdMap::Squash(user, group) },
         devices: source.devices,

@@ -13,7 +13,8 @@ use gofer_client::{Client, Dialect, Options};
 use gofer_sys::net;
 use gofer_transport::Socket;
 
-use crate::args::{LogLevel, Mount, Sandbox};
+use super::Mount;
+use crate::args::{LogLevel, Sandbox};
 use crate::export::Export;
 use crate::report::{Failure, errno};
 
