@@ -40,11 +40,16 @@ pub const SYSCALLS: &[Call] = &[
         ])
         .with(Need::Write),
     syscall!(renameat).only(&[Arg(0, Is::Descriptor), Arg(2, Is::Descriptor)]).with(Need::Write),
-    syscall!(renameat2).only(&[Arg(0, Is::Descriptor), Arg(2, Is::Descriptor)]).with(Need::RenameFlags),
+    syscall!(renameat2)
+        .only(&[Arg(0, Is::Descriptor), Arg(2, Is::Descriptor), Arg(4, Is::Bits(!RENAMED, 0))])
+        .with(Need::RenameFlags),
     syscall!(unlinkat)
         .only(&[Arg(0, Is::Descriptor), Arg(2, Is::Bits(!AtFlags::REMOVEDIR.bits(), 0))])
         .with(Need::Write),
 ];
+
+/// How names are moved.
+const RENAMED: u32 = HostFlags::NOREPLACE.bits() | HostFlags::EXCHANGE.bits();
 
 /// Makes a directory. The process's umask applies to `perm` (07777), and the kernel drops the set-id bits.
 pub fn mkdir(dir: BorrowedFd<'_>, name: Name<'_>, perm: u32) -> Result<()> {
@@ -121,4 +126,24 @@ pub fn unlink(dir: BorrowedFd<'_>, name: Name<'_>, what: Unlink) -> Result<()> {
         Unlink::Directory => AtFlags::REMOVEDIR,
     };
     call(|| rustix::fs::unlinkat(dir, name.as_bytes(), flags))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::seccomp::{Violation, install};
+
+    #[test]
+    fn no_list_has_a_rename_that_makes_devices() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = std::fs::File::open(dir.path()).unwrap();
+        let renamed = std::thread::spawn(move || {
+            let procfd = ProcFd::open().unwrap();
+            let all = crate::SYSCALLS.iter().flat_map(|(_, calls)| calls.iter());
+            install(all, &procfd, Violation::Errno).unwrap();
+            [HostFlags::NOREPLACE, HostFlags::EXCHANGE, HostFlags::WHITEOUT]
+                .map(|flags| call(|| rustix::fs::renameat_with(&dir, "a", &dir, "b", flags)).err())
+        });
+        assert_eq!(renamed.join().unwrap(), [Errno::ENOENT, Errno::ENOENT, Errno::EPERM].map(Some));
+    }
 }

@@ -17,7 +17,7 @@ pub const SYSCALLS: &[Call] = &[
     syscall!(close),
     syscall!(fcntl).only(&[Arg(1, Is::Equal(libc::F_SETPIPE_SZ.cast_unsigned()))]),
     syscall!(pipe2).only(&[Arg(1, Is::Equal(PipeFlags::CLOEXEC.bits()))]),
-    syscall!(splice),
+    syscall!(splice).only(&[Arg(5, Is::Bits(!SpliceFlags::MORE.bits(), 0))]),
 ];
 
 /// A pipe with nothing in it.
@@ -179,6 +179,19 @@ mod tests {
             assert_eq!(came[..10], bytes[..10]);
         });
         assert_eq!(file.read_at(&mut [0; 11], 0).unwrap(), 10);
+    }
+
+    #[test]
+    fn no_list_has_a_splice_with_other_flags() {
+        let ((one, _ours), (_theirs, other)) = (rustix::pipe::pipe().unwrap(), rustix::pipe::pipe().unwrap());
+        let spliced = std::thread::spawn(move || {
+            let procfd = crate::open::ProcFd::open().unwrap();
+            let all = crate::SYSCALLS.iter().flat_map(|(_, calls)| calls.iter());
+            crate::seccomp::install(all, &procfd, crate::seccomp::Violation::Errno).unwrap();
+            [SpliceFlags::empty(), SpliceFlags::MORE, SpliceFlags::GIFT]
+                .map(|flags| call(|| rustix::pipe::splice(&one, None, &other, None, 0, flags)))
+        });
+        assert_eq!(spliced.join().unwrap(), [Ok(0), Ok(0), Err(Errno::EPERM)]);
     }
 
     #[test]

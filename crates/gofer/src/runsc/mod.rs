@@ -199,6 +199,12 @@ fn seal(roots: Roots, args: &Args) -> Result<Sealed, Failure> {
         at_end: Box::new(|_| ()),
     };
     let (sealed, report) = plan.enter_here().map_err(Failure::start)?;
+    if args.donates_roots && report.namespaces.is_empty() {
+        // By `..` they would lead to all that is above them.
+        let why = report.weaker.first().map(|why| format!(": {}: {}", why.what, why.errno));
+        let why = why.unwrap_or_default();
+        return Err(Failure::start(format!("cannot give directories away{why}; say --directfs=false")));
+    }
     tracing::info!("{} {BANNER}", env!("CARGO_PKG_VERSION"));
     sandbox::quiet_panics();
     for warning in sandbox::warnings(&report) {

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -129,6 +129,72 @@ fn what_cannot_be_served_ends_with_128_and_says_why() {
     let log = fs::read_to_string(bundle.path().join("log")).unwrap();
     assert!(log.starts_with(r#"{"level":"error","msg":"mount source"#) && log.contains("ENOENT"), "{log}");
     assert_eq!(log.lines().count(), 1, "{log}");
+}
+
+/// Where the roots cannot be mounts of their own a directory's descriptor leads to all that is above it.
+#[test]
+fn no_directory_is_donated_that_leads_out() {
+    if gofer_sys::process::user().0.0 != 0 {
+        return eprintln!("SKIP: only root can act as a user who may not mount");
+    }
+    let bundle = bundle();
+    fs::set_permissions(bundle.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    fs::write(bundle.path().join("tree/data/file"), "").unwrap();
+    let log = bundle.path().join("log");
+    fs::write(&log, "").unwrap();
+    fs::set_permissions(&log, fs::Permissions::from_mode(0o666)).unwrap();
+    let code = |flags: &str| {
+        let ((root, ours), (file, theirs)) = (UnixStream::pair().unwrap(), UnixStream::pair().unwrap());
+        let (_list, mounts) = std::io::pipe().unwrap();
+        drop((root, file));
+        let flags = format!("--io-fds=5,6 --gofer-mount-confs=lisafs:none,lisafs:none {flags} a-container");
+        let mut command = gofer(bundle.path(), [ours, theirs], mounts.into(), &flags);
+        command.uid(65534).gid(65534).status().unwrap().code()
+    };
+    assert_eq!(code("--directfs=false"), Some(0), "{}", fs::read_to_string(&log).unwrap());
+    assert_eq!(code(""), Some(128));
+    let said = fs::read_to_string(&log).unwrap();
+    assert!(said.contains("EPERM") && said.contains("--directfs=false"), "{said}");
+}
+
+/// Sends a message, and answers the number of the reply and its first four bytes.
+fn ask(connection: &mut UnixStream, number: u16, payload: &[u8]) -> (u16, u32) {
+    let len = u32::try_from(payload.len()).unwrap();
+    connection
+        .write_all(&[&len.to_le_bytes()[..], &number.to_le_bytes(), &[0; 2], payload].concat())
+        .unwrap();
+    let mut header = [0; 8];
+    connection.read_exact(&mut header).unwrap();
+    let mut reply = vec![0; usize::try_from(u32::from_le_bytes(header[..4].try_into().unwrap())).unwrap()];
+    connection.read_exact(&mut reply).unwrap();
+    let first = reply.first_chunk().map_or(0, |first| u32::from_le_bytes(*first));
+    (u16::from_le_bytes([header[4], header[5]]), first)
+}
+
+#[test]
+fn a_sealed_gofer_connects_as_the_user_that_is_named() {
+    if gofer_sys::process::user().0.0 != 0 {
+        return eprintln!("SKIP: only root can act as another user");
+    }
+    let bundle = bundle();
+    let path = bundle.path().join("tree/s");
+    let _listener = UnixListener::bind(&path).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    let ((mut root, ours), (file, theirs)) = (UnixStream::pair().unwrap(), UnixStream::pair().unwrap());
+    let (_list, mounts) = std::io::pipe().unwrap();
+    let flags = "--io-fds=5,6 --host-uds=open --gofer-mount-confs=lisafs:none,lisafs:none a-container";
+    let mut child = gofer(bundle.path(), [ours, theirs], mounts.into(), flags).spawn().unwrap();
+    assert_eq!(ask(&mut root, 1, &[]).0, 1);
+    // From place 1 to "s", which is place 2.
+    assert_eq!(ask(&mut root, 5, &[&1_u64.to_le_bytes()[..], &[1, 0, 1, 0], b"s"].concat()).0, 5);
+    let mut connect = |user: u32| {
+        let place = [&2_u64.to_le_bytes()[..], &1_u64.to_le_bytes()].concat();
+        ask(&mut root, 32, &[&place[..], &user.to_le_bytes(), &user.to_le_bytes()].concat())
+    };
+    assert_eq!(connect(1), (0, 13), "EACCES");
+    assert_eq!(connect(0), (32, 0));
+    drop((root, file));
+    assert_eq!(child.wait().unwrap().code(), Some(0));
 }
 
 #[test]
