@@ -32,6 +32,7 @@ pub mod shm;
 pub mod socket;
 pub mod task;
 pub mod trace;
+pub mod vsock;
 pub mod walk;
 pub mod watch;
 pub mod xattr;

@@ -1,6 +1,5 @@
 //! Stream sockets: listening, connecting, and the bytes and descriptors that go over them.
 
-use std::fmt;
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::net::SocketAddr;
@@ -17,7 +16,7 @@ use rustix::net::{
 };
 
 use crate::seccomp::{Arg, Call, Is, Need, syscall};
-use crate::{call, errno, last_errno, raw};
+use crate::{call, errno, vsock};
 
 /// The system calls of this module.
 pub const SYSCALLS: &[Call] = &[
@@ -65,9 +64,9 @@ pub const SYSCALLS: &[Call] = &[
 const SOCKET: Is = Is::Equal(libc::SOL_SOCKET.cast_unsigned());
 
 /// Connections that may wait to be accepted.
-const BACKLOG: i32 = 128;
+pub(crate) const BACKLOG: i32 = 128;
 
-fn socket(family: AddressFamily) -> Result<OwnedFd> {
+pub(crate) fn socket(family: AddressFamily) -> Result<OwnedFd> {
     rustix::net::socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None).map_err(errno)
 }
 
@@ -142,80 +141,6 @@ pub fn local_path(socket: BorrowedFd<'_>) -> Result<Option<Vec<u8>>> {
     let address = rustix::net::getsockname(socket).map_err(errno)?;
     let unix: Option<SocketAddrUnix> = address.try_into().ok();
     Ok(unix.as_ref().and_then(SocketAddrUnix::path_bytes).map(<[u8]>::to_vec))
-}
-
-/// An address of `vsock(7)`, the sockets between a virtual machine and its host.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct VsockAddr {
-    /// The machine; `u32::MAX` is "any" for a listener.
-    pub cid: u32,
-    /// The port.
-    pub port: u32,
-}
-
-impl VsockAddr {
-    fn raw(self) -> libc::sockaddr_vm {
-        libc::sockaddr_vm {
-            svm_family: FAMILY_VSOCK,
-            svm_reserved1: 0,
-            svm_port: self.port,
-            svm_cid: self.cid,
-            svm_zero: [0; 4],
-        }
-    }
-}
-
-impl fmt::Display for VsockAddr {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.cid {
-            u32::MAX => write!(f, "any:{}", self.port),
-            cid => write!(f, "{cid}:{}", self.port),
-        }
-    }
-}
-
-/// `AF_VSOCK`.
-const FAMILY_VSOCK: u16 = 40;
-/// The size of `struct sockaddr_vm`.
-const VSOCK_LEN: u32 = 16;
-const _: () = assert!(size_of::<libc::sockaddr_vm>() == VSOCK_LEN as usize);
-
-/// A vsock that listens at `address`.
-///
-/// # Errors
-/// Those of `socket(2)` and `bind(2)`: `EAFNOSUPPORT` where the kernel has no vsock.
-pub fn listen_vsock(address: VsockAddr) -> Result<OwnedFd> {
-    bind_vsock(socket(AddressFamily::from_raw(FAMILY_VSOCK))?, address)
-}
-
-/// Lets a vsock listen.
-pub(crate) fn bind_vsock(socket: OwnedFd, address: VsockAddr) -> Result<OwnedFd> {
-    let vm = address.raw();
-    // SAFETY: `vm` is a live `sockaddr_vm` and `VSOCK_LEN` its size (asserted above); the kernel reads
-    // that many bytes during the call and keeps no pointer. The descriptor is open: `socket` owns it.
-    let bound = unsafe { libc::bind(raw(&socket), (&raw const vm).cast(), VSOCK_LEN) };
-    if bound != 0 {
-        return Err(last_errno());
-    }
-    rustix::net::listen(&socket, BACKLOG).map_err(errno)?;
-    Ok(socket)
-}
-
-/// A vsock connection to `address`. It is given up after `limit`.
-///
-/// # Errors
-/// Those of `socket(2)` and `connect(2)`: `ENODEV` where there is no such machine, `EINPROGRESS` after `limit`.
-pub fn connect_vsock(address: VsockAddr, limit: Option<Duration>) -> Result<OwnedFd> {
-    let socket = socket(AddressFamily::from_raw(FAMILY_VSOCK))?;
-    set_send_timeout(socket.as_fd(), limit);
-    let vm = address.raw();
-    // SAFETY: `vm` is a live `sockaddr_vm` and `VSOCK_LEN` its size (asserted above); the kernel reads
-    // that many bytes during the call and keeps no pointer. The descriptor is open: `socket` owns it.
-    let connected = unsafe { libc::connect(raw(&socket), (&raw const vm).cast(), VSOCK_LEN) };
-    if connected != 0 {
-        return Err(last_errno());
-    }
-    Ok(socket)
 }
 
 /// Two connected unix stream sockets.
@@ -301,7 +226,7 @@ pub fn family_of(socket: BorrowedFd<'_>) -> Result<Family> {
     match sockopt::socket_domain(socket).map_err(errno)? {
         AddressFamily::UNIX => Ok(Family::Unix),
         AddressFamily::INET | AddressFamily::INET6 => Ok(Family::Ip),
-        vsock if vsock.as_raw() == FAMILY_VSOCK => Ok(Family::Vsock),
+        vsock if vsock.as_raw() == vsock::FAMILY => Ok(Family::Vsock),
         _ => Err(Errno::EPROTONOSUPPORT),
     }
 }

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use gofer_sys::net::VsockAddr;
+use gofer_sys::vsock::VsockAddr;
 
 use crate::Error;
 

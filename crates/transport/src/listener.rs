@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use gofer_sys::net::{self, Family, Latch};
+use gofer_sys::vsock;
 use gofer_vfs::Errno;
 
 use crate::{Address, Error, Socket};
@@ -53,7 +54,7 @@ impl Listener {
                 (fd.map_err(refused)?, SocketFile::of(path))
             }
             Address::Tcp(address) => (net::listen_tcp(address).map_err(refused)?, None),
-            Address::Vsock(address) => (net::listen_vsock(*address).map_err(refused)?, None),
+            Address::Vsock(address) => (vsock::listen(*address).map_err(refused)?, None),
             Address::Inherited(number) => return Self::inherited(*number),
         };
         Self::new(fd, address.clone(), file).map_err(refused)

@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use gofer_sys::net::{self, Family};
+use gofer_sys::vsock;
 use gofer_vfs::Errno;
 
 use crate::{Address, ClientStream, Descriptors, Error, Stream};
@@ -48,7 +49,7 @@ impl Socket {
                     .map_err(|error| errno(&error)),
                 None => net::connect_tcp(address),
             },
-            Address::Vsock(address) => net::connect_vsock(*address, limit),
+            Address::Vsock(address) => vsock::connect(*address, limit),
             Address::Inherited(number) => return Self::inherited(*number),
         };
         fd.and_then(Self::from_fd).map_err(|errno| Error::Connect {

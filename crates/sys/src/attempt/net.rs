@@ -10,7 +10,7 @@ use gofer_vfs::{Errno, Result};
 use rustix::net::{AddressFamily, Protocol, SendFlags, SocketAddrUnix, SocketFlags, SocketType};
 
 use crate::call;
-use crate::net::VsockAddr;
+use crate::vsock::VsockAddr;
 
 /// Connects to a port of this host.
 pub fn tcp(address: &SocketAddr) -> Result<()> {
@@ -70,5 +70,5 @@ pub fn packets() -> Result<()> {
 
 /// Listens to whoever runs this virtual machine.
 pub fn vsock() -> Result<()> {
-    crate::net::listen_vsock(VsockAddr { cid: u32::MAX, port: u32::MAX }).map(drop)
+    crate::vsock::listen(VsockAddr { cid: u32::MAX, port: u32::MAX }).map(drop)
 }

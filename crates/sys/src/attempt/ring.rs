@@ -7,7 +7,7 @@ use std::ptr::NonNull;
 use gofer_vfs::{Errno, Result};
 use rustix::mm::{MapFlags, ProtFlags};
 
-use crate::net::VsockAddr;
+use crate::vsock::VsockAddr;
 use crate::{errno, libc_call, raw};
 
 /// What is written to and read from the kernel by 32 bits: `struct io_uring_params`, 120 bytes.
@@ -47,7 +47,7 @@ pub fn connect(port: u16) -> Result<()> {
 
 /// Listens to whoever runs this virtual machine.
 pub fn vsock() -> Result<()> {
-    crate::net::bind_vsock(socket(libc::AF_VSOCK)?, VsockAddr { cid: u32::MAX, port: u32::MAX }).map(drop)
+    crate::vsock::bind(socket(libc::AF_VSOCK)?, VsockAddr { cid: u32::MAX, port: u32::MAX }).map(drop)
 }
 
 fn socket(family: c_int) -> Result<OwnedFd> {
