@@ -26,6 +26,7 @@
 //!
 //! [`LocalFs::limit_places`]: crate::LocalFs::limit_places
 
+mod dirs;
 mod moves;
 mod pace;
 mod ring;
@@ -35,7 +36,7 @@ use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError, Weak,
+    Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError,
 };
 use std::thread;
 use std::time::{Duration, Instant};
@@ -150,20 +151,6 @@ const UNSHARED: u8 = 63;
 /// How many trees there were.
 static TREES: AtomicU8 = AtomicU8::new(0);
 
-/// A tree and a file in it.
-type Key = (u8, FileId);
-
-type Dirs = Option<HashMap<Key, Weak<Inner>>>;
-
-/// The directories that there are nodes of, so that there is one of each: what fids keep of the way they were
-/// walked is not more than there are directories. Not across trees: one's directory may be above another's root.
-static DIRS: [Mutex<Dirs>; RINGS] = [const { Mutex::new(None) }; RINGS];
-
-fn dirs_of((_, id): Key) -> &'static Mutex<Dirs> {
-    let spread = usize::try_from(id.ino % 8).unwrap_or_default();
-    &DIRS[spread % RINGS]
-}
-
 /// A directory and a name in it.
 #[derive(Clone)]
 struct Link {
@@ -236,9 +223,7 @@ impl Node {
         let victim = ring.enter(&arc);
         drop(ring);
         drop(victim);
-        if let Some(key) = arc.key() {
-            lock(dirs_of(key)).get_or_insert_default().insert(key, Arc::downgrade(&arc));
-        }
+        dirs::note(&arc);
         Ok(Self(Some(arc)))
     }
 
@@ -362,7 +347,7 @@ fn upwards<'a>(
 /// Drops one holder's share of a place. The last one's gives the parents to be dropped, one of them in `more`.
 fn let_go(mut arc: Arc<Inner>, more: &mut Vec<Arc<Inner>>) -> Option<Arc<Inner>> {
     let (fd, parent);
-    if forget_dir(&arc) {
+    if dirs::forget_last(&arc) {
         // Nobody else has it, but for who looks for a descriptor to give up and finds it in the ring.
         let mut ring = lock(ring_of(&arc));
         let address = address(&arc);
@@ -387,7 +372,7 @@ fn let_go(mut arc: Arc<Inner>, more: &mut Vec<Arc<Inner>>) -> Option<Arc<Inner>>
     let (address, ring) = (address(&arc), ring_of(&arc));
     // Of all who come here at once, one gets it.
     let mut inner = Arc::into_inner(arc)?;
-    inner.forget_dir(address);
+    dirs::forget(&inner, address);
     let few = {
         let mut ring = lock(ring);
         ring.leave(&inner, address);
@@ -396,29 +381,6 @@ fn let_go(mut arc: Arc<Inner>, more: &mut Vec<Arc<Inner>>) -> Option<Arc<Inner>>
     give_back(few);
     more.extend(inner.take_moved(address));
     inner.parent.take()
-}
-
-/// Whether this is the only holder of a place. From then on nobody finds a directory any more.
-fn forget_dir(arc: &Arc<Inner>) -> bool {
-    let Some(key) = arc.key() else { return Arc::strong_count(arc) == 1 };
-    let mut dirs = lock(dirs_of(key));
-    let is_last = Arc::strong_count(arc) == 1;
-    if is_last {
-        remove_dir(&mut dirs, key, address(arc));
-    }
-    is_last
-}
-
-/// Takes a directory out of its table, if it is in there.
-fn remove_dir(dirs: &mut Dirs, key: Key, address: usize) {
-    let Some(dirs) = dirs else { return };
-    if dirs.get(&key).is_some_and(|known| known.as_ptr().addr() == address) {
-        dirs.remove(&key);
-        if dirs.capacity() > 64 && dirs.len() < dirs.capacity() / 8 {
-            let room = dirs.len() * 2;
-            dirs.shrink_to(room);
-        }
-    }
 }
 
 /// Returns memory to the system, when few are left of many places: these, which the ring counted, may be dropped. As
@@ -456,22 +418,9 @@ impl Inner {
         Some(self.flags.load(Ordering::Relaxed) >> TREE_SHIFT).filter(|tree| *tree != UNSHARED)
     }
 
-    /// What it is found by, for a directory that is shared.
-    fn key(&self) -> Option<Key> {
-        self.tree().filter(|_| self.kind == FileKind::Directory).map(|tree| (tree, self.id()))
-    }
-
-    fn forget_dir(&self, address: usize) {
-        if let Some(key) = self.key() {
-            remove_dir(&mut lock(dirs_of(key)), key, address);
-        }
-    }
-
     /// The node that there is of this directory, which was found just now, and which knows then where.
     fn known(&mut self, dir: &Node, name: Name<'_>) -> Option<Node> {
-        let key = self.key()?;
-        let known = lock(dirs_of(key)).as_ref()?.get(&key).and_then(Weak::upgrade);
-        let known = Node(Some(known?));
+        let known = Node(Some(dirs::find(self)?));
         let arc = known.arc();
         if arc.birth != self.birth {
             return None;

@@ -9,7 +9,8 @@ use std::sync::atomic::Ordering;
 use gofer_sys::attr;
 use gofer_vfs::Name;
 
-use super::{ANY_COLD, Held, Key, Link, Node, lock};
+use super::dirs::Key;
+use super::{ANY_COLD, Held, Link, Node, lock};
 
 static MOVES: Mutex<Moves> = Mutex::new(Moves::new());
 

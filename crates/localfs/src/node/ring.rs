@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use super::{ALL, ANY_COLD, Inner, LIMIT, NOWHERE, Node, RINGS, USED_BIT, address};
+use super::{ALL, ANY_COLD, Inner, LIMIT, NOWHERE, Node, RINGS, USED_BIT, address, dirs};
 
 /// Places whose descriptors can be given up.
 pub(super) struct Ring {
@@ -125,7 +125,7 @@ impl Ring {
             }
             let address = address(&node);
             if let Some(mut inner) = Arc::into_inner(node) {
-                inner.forget_dir(address);
+                dirs::forget(&inner, address);
                 self.leave(&inner, address);
                 self.count = self.count.saturating_sub(1);
                 let parents = [inner.take_moved(address), inner.parent.take()];
