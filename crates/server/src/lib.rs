@@ -58,7 +58,8 @@ pub struct Limits {
     pub descriptors: usize,
     /// Threads of one connection, which are the requests that it can have in progress.
     pub threads: usize,
-    /// Shared-memory channels of one connection, each with a thread and 1 MiB of memory (`ENOSYS` beyond).
+    /// Shared-memory channels of one connection, each with a thread and memory: 1 MiB for 9P (`ENOSYS` beyond), 2 MiB for
+    /// lisafs (`ENOMEM` beyond).
     pub channels: usize,
     /// Byte-range locks that one connection holds (`ENOLCK` beyond).
     pub locks: usize,

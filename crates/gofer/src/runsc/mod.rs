@@ -105,9 +105,9 @@ fn run(words: &[OsString]) -> Result<(), Failure> {
     let _pinned = args.pinned.map(|number| inherited("pin-ring-fd", number)).transpose()?;
     let spec = Spec::read(&content(inherited("spec-fd", args.spec)?)?, &args.bundle)?;
     wait(&args)?;
+    let nofile = descriptors(&args)?;
     let roots = Roots::open(spec, &args)?;
     let list = roots.list()?;
-    let nofile = descriptors(&args)?;
     process::survive_file_limit();
     LocalFs::limit_places(nofile / 8 * 3);
     let writable: Vec<_> = roots.trees.iter().map(|tree| tree.writable).collect();

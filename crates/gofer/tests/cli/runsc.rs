@@ -30,7 +30,7 @@ fn bundle() -> tempfile::TempDir {
 
 /// The gofer of a bundle with the connections 5 and 6, the list of mounts at 4 and errors at 7.
 fn gofer(bundle: &Path, connections: [UnixStream; 2], mounts: OwnedFd, gofer_flags: &str) -> Command {
-    let script = "[ ! -e \"$BUNDLE/wait\" ] || exec 8<\"$BUNDLE/wait\"; exec \"$@\" 3<\"$BUNDLE/config.json\" 4>&1 5<&0 6<&2 7>\"$BUNDLE/log\" >/dev/null 2>/dev/null </dev/null";
+    let script = "ulimit -Sn \"${FILES:-1024}\"; [ ! -e \"$BUNDLE/wait\" ] || exec 8<\"$BUNDLE/wait\"; exec \"$@\" 3<\"$BUNDLE/config.json\" 4>&1 5<&0 6<&2 7>\"$BUNDLE/log\" >/dev/null 2>/dev/null </dev/null";
     let mut command = Command::new("/bin/sh");
     command.args(["-c", script, "sh", GOFER, "runsc-gofer", "--root=/state", "--log-fd=7"]);
     command.arg("gofer").arg("--bundle").arg(bundle);
@@ -129,6 +129,19 @@ fn what_cannot_be_served_ends_with_128_and_says_why() {
     let log = fs::read_to_string(bundle.path().join("log")).unwrap();
     assert!(log.starts_with(r#"{"level":"error","msg":"mount source"#) && log.contains("ENOENT"), "{log}");
     assert_eq!(log.lines().count(), 1, "{log}");
+}
+
+/// Every step to where a mount belongs takes a descriptor, and runsc leaves the limit as low as it found it.
+#[test]
+fn the_limit_of_descriptors_is_raised_before_any_are_needed() {
+    let bundle = bundle();
+    let deep = SPEC.replace("/made/for/this", &"/d".repeat(50));
+    fs::write(bundle.path().join("config.json"), deep).unwrap();
+    let ((_, ours), (_, theirs)) = (UnixStream::pair().unwrap(), UnixStream::pair().unwrap());
+    let (_list, mounts) = std::io::pipe().unwrap();
+    let mut command = gofer(bundle.path(), [ours, theirs], mounts.into(), "--io-fds=5 --io-fds=6");
+    let status = command.env("FILES", "32").status().unwrap();
+    assert_eq!(status.code(), Some(0), "{}", fs::read_to_string(bundle.path().join("log")).unwrap());
 }
 
 /// Where the roots cannot be mounts of their own a directory's descriptor leads to all that is above it.
