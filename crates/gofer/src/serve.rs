@@ -10,7 +10,7 @@ use std::time::Duration;
 use gofer_jail::{Sealed, Strength, Tree};
 use gofer_localfs::LocalFs;
 use gofer_server::{Export, Policy, Server};
-use gofer_sys::process;
+use gofer_sys::process::{self, Code};
 use gofer_transport::listener::SocketFile;
 use gofer_transport::{Address, Listener, Socket};
 use gofer_vfs::{Access, Errno, ReadOnly};
@@ -49,7 +49,7 @@ pub(crate) fn run(settings: Settings) -> Result<(), Failure> {
         _ => doors.iter_mut().filter_map(Door::take_file).collect(),
     };
     let colour = report::colour();
-    let code = process::Code::mapped();
+    let code = Code::mapped();
     let (sealed, given_up) = sandbox::enter(&config, trees, files)?;
     banner.sealed(&given_up);
     let (events, next) = mpsc::channel();
@@ -65,9 +65,8 @@ pub(crate) fn run(settings: Settings) -> Result<(), Failure> {
         exports.map(|(number, export)| open(&sealed, number, export, &config)).collect::<Result<_, _>>()?;
     let doors = if config.once { first(doors, &events, &next)? } else { doors };
     gofer_sys::alloc::trim();
-    code.forget();
     let server = Server::new(exports, config.limits).map_err(no_thread)?;
-    serve(&sealed, &server, doors, config.drain, &events, &next)
+    serve(&sealed, &server, doors, config.drain, (&events, &next), code)
 }
 
 fn no_signals(error: &io::Error) -> Failure {
@@ -202,8 +201,8 @@ fn serve(
     server: &Arc<Server<Access<LocalFs>>>,
     doors: Vec<Door>,
     drain: Duration,
-    events: &Sender<Event>,
-    next: &Receiver<Event>,
+    (events, next): (&Sender<Event>, &Receiver<Event>),
+    code: Code,
 ) -> Result<(), Failure> {
     let mut sources = doors.len();
     for door in doors {
@@ -219,6 +218,8 @@ fn serve(
             }
         }
     }
+    // What was called until here is not called again, as a rule.
+    code.forget();
     while sources > 0 {
         match next.recv() {
             Ok(Event::Ended) => sources -= 1,
@@ -287,8 +288,8 @@ mod tests {
     #[test]
     fn serving_asks_for_the_proof() {
         type Trees = Arc<Server<Access<LocalFs>>>;
-        type Serve =
-            fn(&Sealed, &Trees, Vec<Door>, Duration, &Sender<Event>, &Receiver<Event>) -> Result<(), Failure>;
+        type Events<'a> = (&'a Sender<Event>, &'a Receiver<Event>);
+        type Serve = fn(&Sealed, &Trees, Vec<Door>, Duration, Events<'_>, Code) -> Result<(), Failure>;
         let _: Serve = serve;
     }
 }
