@@ -100,6 +100,29 @@ fn a_descriptor_comes_with_the_first_byte_of_its_reply() {
     assert_eq!((content.as_str(), &received[4..6]), ("content", &[7, 0][..]));
 }
 
+/// They go to the socket without a copy, as much of them as a pipe holds.
+#[test]
+fn large_reads_arrive_whole() {
+    let dir = TempDir::new().unwrap();
+    let content: Vec<u8> = (0..=250).cycle().take((2 << 20) + 100).collect();
+    std::fs::write(dir.path().join("f"), &content).unwrap();
+    let mut stream = serve(&dir);
+    let mut room = Vec::new();
+    let walk = WalkReq { dir: FdId(1), names: names(&mut room, "f") };
+    let open = OpenAtReq { fd: FdId(2), flags: 0, pad: Pad };
+    stream.write_all(&[request(&MountReq), request(&walk), request(&open)].concat()).unwrap();
+    let opened = (0..3).map(|_| reply(&mut stream)).last().unwrap();
+    let OpenAtResp { fd } = OpenAtResp::decode(&mut Reader::new(&opened.1)).unwrap();
+    for (offset, count) in [(0, 32_768), (5, 40_000), (7, 3 << 19), (content.len() - 33_000, 50_000)] {
+        let pread = PReadReq { offset: offset as u64, fd, count: u32::try_from(count).unwrap(), pad: Pad };
+        stream.write_all(&request(&pread)).unwrap();
+        let (number, payload) = reply(&mut stream);
+        let expected = &content[offset..content.len().min(offset + count)];
+        assert_eq!((number, &payload[..8]), (PReadReq::NUMBER, &(expected.len() as u64).to_le_bytes()[..]));
+        assert!(payload[8..] == *expected, "{offset} {count}");
+    }
+}
+
 #[test]
 fn channels_end_with_their_connection_and_not_the_other_way_round() {
     let dir = TempDir::new().unwrap();
