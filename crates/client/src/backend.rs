@@ -24,6 +24,9 @@ macro_rules! backend {
             fn walk(&self, dir: &Self::Node, name: Name<'_>) -> Result<(Self::Node, Attr)> {
                 self.walk(dir, name)
             }
+            fn pass(&self, dir: &Self::Node, name: Name<'_>) -> Result<(Self::Node, Attr)> {
+                self.walk(dir, name)
+            }
             fn lookup(&self, dir: &Self::Node, name: Name<'_>) -> Result<Attr> {
                 self.lookup(dir, name)
             }

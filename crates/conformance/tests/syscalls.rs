@@ -39,7 +39,8 @@ walk of no names          -
 walk of one name          openat statx
 walk of two names         openat statx openat statx
 walkgetattr of one name   openat statx
-multigetattr of two names openat statx statx close
+multigetattr of two names statx openat statx statx close
+multigetattr by a place   statx statx
 clunk of a place          close
 clunk of a clone          -
 getattr                   statx
@@ -174,6 +175,10 @@ impl Traced {
         self.ask(|c| c.clunk(ON))?;
         let path = Tmultigetattr { fid: ROOT, names: two };
         self.note("multigetattr of two names", |c| c.call(path))?;
+        // The same again, the directory being one that the client holds.
+        self.ask(|c| c.walk(ROOT, ON, &["dir"]))?;
+        self.note("multigetattr by a place", |c| c.call(path))?;
+        self.ask(|c| c.clunk(ON))?;
         assert!(self.note("failed walk", |c| c.walk(ROOT, ON, &["nothing"])).is_err());
         self.ask(|c| c.walk(ROOT, ON, &["link"]))?;
         self.note("readlink", |c| c.readlink(ON))?;

@@ -78,6 +78,9 @@ impl Backend for Faulty {
     fn walk(&self, dir: &Node, name: Name<'_>) -> Result<(Node, Attr)> {
         self.inner.walk(dir, name)
     }
+    fn pass(&self, dir: &Node, name: Name<'_>) -> Result<(Node, Attr)> {
+        self.inner.pass(dir, name)
+    }
     fn lookup(&self, dir: &Node, name: Name<'_>) -> Result<Attr> {
         self.inner.lookup(dir, name)
     }

@@ -135,6 +135,9 @@ impl Backend for LocalFs {
     fn walk(&self, dir: &Node, name: Name<'_>) -> Result<(Node, Attr)> {
         self.walk(dir, name)
     }
+    fn pass(&self, dir: &Node, name: Name<'_>) -> Result<(Node, Attr)> {
+        self.pass(dir, name)
+    }
     fn lookup(&self, dir: &Node, name: Name<'_>) -> Result<Attr> {
         gofer_sys::attr::stat_child(dir.hold()?.as_fd(), name)
     }

@@ -24,7 +24,7 @@ pub(crate) fn stat_steps<B: Backend>(
         let name = Name::new(name.as_bytes())?;
         // The last step needs no node to go on from.
         let step = if names.peek().is_some() {
-            backend.walk(dir, name).map(|(node, attr)| (Some(node), attr))
+            backend.pass(dir, name).map(|(node, attr)| (Some(node), attr))
         } else {
             backend.lookup(dir, name).map(|attr| (None, attr))
         };

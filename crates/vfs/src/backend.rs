@@ -38,6 +38,9 @@ pub trait Backend: Send + Sync + 'static {
     /// One step down from a directory. Opens nothing: a device, a FIFO or a symbolic link is just a place.
     fn walk(&self, dir: &Self::Node, name: Name<'_>) -> Result<(Self::Node, Attr)>;
 
+    /// The same for a step that others follow, the place not being kept. What is known already need not be found anew.
+    fn pass(&self, dir: &Self::Node, name: Name<'_>) -> Result<(Self::Node, Attr)>;
+
     /// The attributes of what `name` stands for, without keeping hold of it (`fstatat(2)`).
     fn lookup(&self, dir: &Self::Node, name: Name<'_>) -> Result<Attr>;
 

@@ -36,6 +36,9 @@ impl<B: Backend> Backend for ReadOnly<B> {
     fn walk(&self, dir: &Self::Node, name: Name<'_>) -> Result<(Self::Node, Attr)> {
         self.0.walk(dir, name)
     }
+    fn pass(&self, dir: &Self::Node, name: Name<'_>) -> Result<(Self::Node, Attr)> {
+        self.0.pass(dir, name)
+    }
     fn lookup(&self, dir: &Self::Node, name: Name<'_>) -> Result<Attr> {
         self.0.lookup(dir, name)
     }
@@ -178,6 +181,9 @@ impl<B: Backend> Backend for Access<B> {
     }
     fn walk(&self, dir: &Self::Node, name: Name<'_>) -> Result<(Self::Node, Attr)> {
         either!(self, b => b.walk(dir, name))
+    }
+    fn pass(&self, dir: &Self::Node, name: Name<'_>) -> Result<(Self::Node, Attr)> {
+        either!(self, b => b.pass(dir, name))
     }
     fn lookup(&self, dir: &Self::Node, name: Name<'_>) -> Result<Attr> {
         either!(self, b => b.lookup(dir, name))

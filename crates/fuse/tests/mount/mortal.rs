@@ -44,6 +44,9 @@ impl<B: Backend> Backend for Mortal<B> {
     fn walk(&self, dir: &Self::Node, name: Name<'_>) -> Result<(Self::Node, Attr)> {
         self.alive()?.walk(dir, name)
     }
+    fn pass(&self, dir: &Self::Node, name: Name<'_>) -> Result<(Self::Node, Attr)> {
+        self.alive()?.pass(dir, name)
+    }
     fn lookup(&self, dir: &Self::Node, name: Name<'_>) -> Result<Attr> {
         self.alive()?.lookup(dir, name)
     }

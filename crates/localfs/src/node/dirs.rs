@@ -21,7 +21,7 @@ fn dirs_of((_, id): Key) -> &'static Mutex<Dirs> {
 }
 
 /// What a directory that is shared is found by.
-fn key(inner: &Inner) -> Option<Key> {
+pub(super) fn key(inner: &Inner) -> Option<Key> {
     inner.tree().filter(|_| inner.kind == FileKind::Directory).map(|tree| (tree, inner.id()))
 }
 
@@ -32,9 +32,8 @@ pub(super) fn note(arc: &Arc<Inner>) {
     }
 }
 
-/// The place that there is of the same directory.
-pub(super) fn find(inner: &Inner) -> Option<Arc<Inner>> {
-    let key = key(inner)?;
+/// The place that there is of a directory.
+pub(super) fn find(key: Key) -> Option<Arc<Inner>> {
     lock(dirs_of(key)).as_ref()?.get(&key).and_then(Weak::upgrade)
 }
 

@@ -227,6 +227,30 @@ impl Node {
         Ok(Self(Some(arc)))
     }
 
+    /// The node that there is of a directory, which was seen just now below another, and which knows then where.
+    pub(crate) fn known(dir: &Self, name: Name<'_>, attr: &Attr) -> Option<Self> {
+        if attr.kind != FileKind::Directory {
+            return None;
+        }
+        let key = (dir.arc().tree()?, attr.id);
+        let known = Self::shared(key, birth(attr))?;
+        known.see_at(dir, name);
+        Some(known)
+    }
+
+    /// The node that there is of a directory.
+    fn shared(key: dirs::Key, birth: u32) -> Option<Self> {
+        let known = Self(Some(dirs::find(key)?));
+        (known.arc().birth == birth).then_some(known)
+    }
+
+    /// Notes where it is, if that is news.
+    fn see_at(&self, dir: &Self, name: Name<'_>) {
+        if !self.arc().is_at(dir, name) {
+            self.moved(dir, name);
+        }
+    }
+
     fn arc(&self) -> &Arc<Inner> {
         match &self.0 {
             Some(arc) => arc,
@@ -420,17 +444,11 @@ impl Inner {
 
     /// The node that there is of this directory, which was found just now, and which knows then where.
     fn known(&mut self, dir: &Node, name: Name<'_>) -> Option<Node> {
-        let known = Node(Some(dirs::find(self)?));
-        let arc = known.arc();
-        if arc.birth != self.birth {
-            return None;
-        }
+        let known = Node::shared(dirs::key(self)?, self.birth)?;
         if let Some(fd) = self.fd.get_mut().unwrap_or_else(PoisonError::into_inner).take() {
-            drop(arc.install(fd));
+            drop(known.arc().install(fd));
         }
-        if !arc.is_at(dir, name) {
-            known.moved(dir, name);
-        }
+        known.see_at(dir, name);
         Some(known)
     }
 

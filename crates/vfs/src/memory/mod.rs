@@ -159,6 +159,10 @@ impl Backend for MemFs {
         Ok(dir.found(&mut tree, ino, name))
     }
 
+    fn pass(&self, dir: &Node, name: Name<'_>) -> Result<(Node, Attr)> {
+        self.walk(dir, name)
+    }
+
     fn lookup(&self, dir: &Node, name: Name<'_>) -> Result<Attr> {
         let tree = dir.tree();
         let ino = tree.find(dir.ino, name)?;
