@@ -63,6 +63,18 @@ impl<K: Copy + Eq + Hash + Into<u64>, V> Table<K, V> {
         Ok(())
     }
 
+    /// Room for `n` values that are yet to be made.
+    ///
+    /// # Errors
+    /// `ENFILE` where they would be too many.
+    pub(crate) fn room(&self, n: usize) -> Result<Room<'_, K, V>> {
+        if self.held.fetch_add(n, Ordering::Relaxed) + n > self.limit {
+            self.held.fetch_sub(n, Ordering::Relaxed);
+            return Err(Errno::ENFILE);
+        }
+        Ok(Room { table: self, left: n })
+    }
+
     /// Takes a number out of use and hands over what it stood for.
     ///
     /// # Errors
@@ -84,5 +96,25 @@ impl<K: Copy + Eq + Hash + Into<u64>, V> Table<K, V> {
             let all = std::mem::take(&mut *shard.lock().unwrap_or_else(PoisonError::into_inner));
             self.held.fetch_sub(all.len(), Ordering::Relaxed);
         }
+    }
+}
+
+/// Room for values, given back when it is dropped.
+pub(crate) struct Room<'t, K, V> {
+    table: &'t Table<K, V>,
+    left: usize,
+}
+
+impl<K: Copy + Eq + Hash + Into<u64>, V> Room<'_, K, V> {
+    /// Makes a number that stands for nothing stand for a value, of which there are no more than there is room for.
+    pub(crate) fn put(&mut self, key: K, value: V) {
+        self.left -= 1;
+        self.table.shard(key).insert(key, value);
+    }
+}
+
+impl<K, V> Drop for Room<'_, K, V> {
+    fn drop(&mut self) {
+        self.table.held.fetch_sub(self.left, Ordering::Relaxed);
     }
 }

@@ -93,6 +93,26 @@ fn a_client_holds_no_more_than_it_may() {
 }
 
 #[test]
+fn what_would_get_no_number_is_not_made() {
+    let dir = TempDir::new().unwrap();
+    let backend = Access::ReadWrite(LocalFs::open(dir.path()).unwrap());
+    let export = Export { name: None, backend, policy: everything() };
+    let session = Session::alone(export, &Limits { fids: 3, ..Limits::default() }, true, Settings::default());
+    let mut talk = Talk { session, buffers: Buffers::default(), dir, root: FdId(1) };
+    assert!(talk.ask(&MountReq).is_ok() && talk.ask(&MountReq).is_ok());
+    let new = create(FdId(1), 0o644);
+    let file = OpenCreateAtReq { create: new, flags: 2, name: named("f") };
+    assert_eq!(refused(talk.ask(&file)), Errno::ENFILE, "it takes two");
+    assert_eq!(refused(talk.ask(&BindAtReq { create: new, kind: 1, name: named("s") })), Errno::ENFILE);
+    assert!(talk.ask(&MountReq).is_ok());
+    assert_eq!(refused(talk.ask(&MkdirAtReq { create: new, name: named("d") })), Errno::ENFILE);
+    assert_eq!(std::fs::read_dir(talk.path()).unwrap().count(), 0);
+    talk.close(&[FdId(2), FdId(3)]);
+    let made: OpenCreateAtResp = talk.ask(&file).unwrap().reply();
+    assert_eq!((made.child.fd, made.fd), (FdId(4), FdId(5)), "none is lost by what is refused");
+}
+
+#[test]
 fn a_channel_that_has_ended_leaves_its_place_to_another() {
     let mut talk = Talk::new();
     let mut channels: Vec<_> = (0..4).map(|_| talk.ask(&ChannelReq).expect("an answer")).collect();

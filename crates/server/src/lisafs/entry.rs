@@ -6,7 +6,8 @@ use gofer_wire::lisafs::{
     UnlinkAtReq,
 };
 
-use super::fds::Place;
+use super::attr::statx;
+use super::fds::{Entry, Numbers, Place};
 use super::{Cx, Session};
 
 /// A name in a directory.
@@ -15,8 +16,9 @@ type At<'a> = (FdId, Name<'a>);
 impl<B: Backend> Session<B> {
     pub(super) fn mkdir_at(&self, t: MkdirAtReq<'_>, _: Cx<'_>) -> Result<Inode> {
         let dir = self.fds.dir(t.create.dir)?;
+        let numbers = self.fds.numbers()?;
         let made = self.backend().mkdir(&dir.node, t.name, perm(&t.create), self.owner(&t.create))?;
-        self.made(made)
+        Ok(self.made(numbers, made))
     }
 
     /// Anything but a regular file is `EPERM`, for which the client makes one that exists only on its side.
@@ -26,15 +28,17 @@ impl<B: Backend> Session<B> {
             return Err(Errno::EPERM);
         }
         let (perm, owner) = (perm(&t.create), self.owner(&t.create));
+        let numbers = self.fds.numbers()?;
         let made = self.backend().mknod(&dir.node, t.name, Special::Regular, perm, owner)?;
-        self.made(made)
+        Ok(self.made(numbers, made))
     }
 
     pub(super) fn symlink_at(&self, t: SymlinkAtReq<'_>, _: Cx<'_>) -> Result<Inode> {
         let dir = self.fds.dir(t.dir)?;
         let owner = self.policy().ids.owner(t.uid, t.gid);
+        let numbers = self.fds.numbers()?;
         let made = self.backend().symlink(&dir.node, t.name, t.target.as_bytes(), owner)?;
-        self.made(made)
+        Ok(self.made(numbers, made))
     }
 
     pub(super) fn link_at(&self, t: LinkAtReq<'_>, _: Cx<'_>) -> Result<Inode> {
@@ -43,14 +47,14 @@ impl<B: Backend> Session<B> {
         if target.kind == FileKind::Directory {
             return Err(Errno::EPERM);
         }
-        let backend = self.backend();
+        let (numbers, backend) = (self.fds.numbers()?, self.backend());
         match backend.link(&target.node, &dir.node, t.name) {
             // A file without a name gets none.
             Err(Errno::ENOENT) if self.is_removed(&target)? => return Err(Errno::EINVAL),
             linked => linked?,
         }
         let attr = backend.getattr(&target.node)?;
-        self.made((target.node, attr))
+        Ok(self.made(numbers, (target.node, attr)))
     }
 
     pub(super) fn unlink_at(&self, t: UnlinkAtReq<'_>, _: Cx<'_>) -> Result<Done> {
@@ -96,8 +100,10 @@ impl<B: Backend> Session<B> {
         self.policy().ids.owner(create.uid, create.gid)
     }
 
-    fn made(&self, (node, attr): (B::Node, Attr)) -> Result<Inode> {
-        self.hold(Place { node, kind: attr.kind, is_root: false }, &attr)
+    fn made(&self, numbers: Numbers<'_, B, 1>, (node, attr): (B::Node, Attr)) -> Inode {
+        let place = Place { node, kind: attr.kind, is_root: false };
+        let [fd] = numbers.give([Entry::Place(place)]);
+        Inode { fd, stat: statx(&attr, self.policy().ids) }
     }
 }
 

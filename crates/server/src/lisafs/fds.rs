@@ -10,7 +10,7 @@ use gofer_wire::lisafs::FdId;
 
 use crate::quota::{Quota, Share};
 use crate::sync::{AtomicU64, Mutex};
-use crate::table::Table;
+use crate::table::{Room, Table};
 
 /// A node that was walked to, with what never changes about it. Clones are the same place.
 pub(crate) struct Place<B: Backend> {
@@ -91,6 +91,24 @@ impl<B: Backend> Clone for Entry<B> {
     }
 }
 
+/// Room for `N` numbers.
+pub(crate) struct Numbers<'f, B: Backend, const N: usize> {
+    room: Room<'f, u64, Entry<B>>,
+    last: &'f AtomicU64,
+}
+
+impl<B: Backend, const N: usize> Numbers<'_, B, N> {
+    /// The numbers, one after the other.
+    pub(crate) fn give(mut self, entries: [Entry<B>; N]) -> [FdId; N] {
+        let mut id = self.last.fetch_add(N as u64, Ordering::Relaxed);
+        entries.map(|entry| {
+            id += 1;
+            self.room.put(id, entry);
+            FdId(id)
+        })
+    }
+}
+
 /// The numbers of a connection. Each is used once.
 pub(crate) struct Fds<B: Backend> {
     table: Table<u64, Entry<B>>,
@@ -113,26 +131,12 @@ impl<B: Backend> Fds<B> {
         self.descriptors.take(descriptors).ok_or(Errno::ENFILE)
     }
 
-    /// A new number.
+    /// Room for new numbers, to be had before what they will stand for is made.
     ///
     /// # Errors
     /// `ENFILE` at the limit.
-    pub(crate) fn insert(&self, entry: Entry<B>) -> Result<FdId> {
-        let id = self.last.fetch_add(1, Ordering::Relaxed) + 1;
-        self.table.put(id, entry)?;
-        Ok(FdId(id))
-    }
-
-    /// Two new numbers, one after the other, or none.
-    ///
-    /// # Errors
-    /// As [`insert`](Self::insert).
-    pub(crate) fn insert_both(&self, place: Place<B>, other: Entry<B>) -> Result<(FdId, FdId)> {
-        let second = self.last.fetch_add(2, Ordering::Relaxed) + 2;
-        let first = second - 1;
-        self.table.put(first, Entry::Place(place))?;
-        self.table.put(second, other).inspect_err(|_| drop(self.table.remove(first)))?;
-        Ok((FdId(first), FdId(second)))
+    pub(crate) fn numbers<const N: usize>(&self) -> Result<Numbers<'_, B, N>> {
+        Ok(Numbers { room: self.table.room(N)?, last: &self.last })
     }
 
     /// Takes a number out of use.

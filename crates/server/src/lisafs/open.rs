@@ -33,11 +33,11 @@ impl<B: Backend> Session<B> {
             FileKind::Fifo if self.policy().fifos && self.donates => {}
             FileKind::Fifo | FileKind::CharDevice | FileKind::BlockDevice => return Err(Errno::EPERM),
         }
-        let room = self.fds.room(DESCRIPTORS)?;
+        let (room, numbers) = (self.fds.room(DESCRIPTORS)?, self.fds.numbers()?);
         let file = self.open_file(&place, flags)?;
         let descriptors = self.donation(&place, &file, access)?;
         let open = Open::new(room, place, file, access);
-        let fd = self.fds.insert(Entry::Open(Arc::new(open)))?;
+        let [fd] = numbers.give([Entry::Open(Arc::new(open))]);
         Ok(Answer::with(OpenAtResp { fd }, descriptors))
     }
 
@@ -61,14 +61,14 @@ impl<B: Backend> Session<B> {
     ) -> Result<Answer<OpenCreateAtResp>> {
         let dir = self.fds.dir(t.create.dir)?;
         let (access, open) = open_flags(t.flags);
-        let room = self.fds.room(DESCRIPTORS)?;
+        let (room, numbers) = (self.fds.room(DESCRIPTORS)?, self.fds.numbers()?);
         let flags = CreateFlags { open, exclusive: true };
         let owner = self.owner(&t.create);
         let (node, file, attr) = self.backend().create(&dir.node, t.name, flags, perm(&t.create), owner)?;
         let place = Place { node, kind: attr.kind, is_root: false };
         let descriptors = self.donation(&place, &file, access)?;
         let open = Open::new(room, place.clone(), file, access);
-        let (child, fd) = self.fds.insert_both(place, Entry::Open(Arc::new(open)))?;
+        let [child, fd] = numbers.give([Entry::Place(place), Entry::Open(Arc::new(open))]);
         let child = Inode { fd: child, stat: statx(&attr, self.policy().ids) };
         Ok(Answer::with(OpenCreateAtResp { child, fd }, descriptors))
     }

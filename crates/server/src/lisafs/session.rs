@@ -43,8 +43,8 @@ impl<B: Backend> Session<B> {
 
     /// Gives a place a number.
     pub(super) fn hold(&self, place: Place<B>, attr: &Attr) -> Result<Inode> {
-        let stat = statx(attr, self.policy().ids);
-        Ok(Inode { fd: self.fds.insert(Entry::Place(place))?, stat })
+        let [fd] = self.fds.numbers()?.give([Entry::Place(place)]);
+        Ok(Inode { fd, stat: statx(attr, self.policy().ids) })
     }
 
     /// Takes numbers out of use. None that is in use is kept because of one that is not.

@@ -55,13 +55,13 @@ impl<B: Backend> Session<B> {
         }
         let kind = kind(t.kind)?;
         self.check_donates()?;
-        let room = self.fds.room(1)?;
+        let (room, numbers) = (self.fds.room(1)?, self.fds.numbers()?);
         let owner = self.owner(&t.create);
         let (node, attr, socket) = self.backend().bind(&dir.node, t.name, kind, perm(&t.create), owner)?;
         let socket = Arc::new(socket);
         let place = Place { node, kind: attr.kind, is_root: false };
         let bound = Bound { place: place.clone(), socket: Arc::clone(&socket), _share: room };
-        let (child, fd) = self.fds.insert_both(place, Entry::Bound(Arc::new(bound)))?;
+        let [child, fd] = numbers.give([Entry::Place(place), Entry::Bound(Arc::new(bound))]);
         let child = Inode { fd: child, stat: statx(&attr, self.policy().ids) };
         Ok(Answer::with(BindAtResp { child, fd }, Descriptors::Kept(socket)))
     }
