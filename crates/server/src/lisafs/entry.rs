@@ -53,8 +53,8 @@ impl<B: Backend> Session<B> {
             Err(Errno::ENOENT) if self.is_removed(&target)? => return Err(Errno::EINVAL),
             linked => linked?,
         }
-        let attr = backend.getattr(&target.node)?;
-        Ok(self.made(numbers, (target.node, attr)))
+        // A place of its own: the name by which the target was found may go first.
+        Ok(self.made(numbers, backend.walk(&dir.node, t.name)?))
     }
 
     pub(super) fn unlink_at(&self, t: UnlinkAtReq<'_>, _: Cx<'_>) -> Result<Done> {
