@@ -2,7 +2,7 @@
 //! (`splice(2)`).
 
 use std::io::IoSlice;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 
 use gofer_vfs::{Errno, Result};
 use rustix::net::{SendAncillaryBuffer, SendFlags};
@@ -113,6 +113,7 @@ fn send_more(socket: BorrowedFd<'_>, mut head: &[u8]) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use std::io::Write;
+    use std::os::fd::AsFd;
     use std::os::unix::fs::FileExt;
 
     use super::*;
