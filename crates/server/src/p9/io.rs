@@ -20,8 +20,6 @@ impl<B: Backend> Session<B> {
         Ok(Rread { data: Data(cx.scratch) }.into())
     }
 
-    // Small requests are not to make room for what it needs.
-    #[inline(never)]
     fn read_pages<'b>(&self, t: Tread, len: usize, scratch: &'b mut Vec<u8>) -> Result<Answer<'b>> {
         let mut pages = None;
         self.read_into(t.fid, t.offset, len, &mut ReadPages::new(scratch, len, &mut pages))?;
