@@ -2,7 +2,7 @@
 //! (`splice(2)`).
 
 use std::io::IoSlice;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 
 use gofer_vfs::{Errno, Result};
 use rustix::net::{SendAncillaryBuffer, SendFlags};
@@ -22,18 +22,21 @@ pub const SYSCALLS: &[Call] = &[
 
 /// A pipe with nothing in it.
 #[derive(Debug)]
-pub struct Pipe {
+pub struct Pipe(Box<Ends>);
+
+/// Where it is stays the same: what may carry one is no larger than a pointer.
+#[derive(Debug)]
+struct Ends {
     input: OwnedFd,
     output: OwnedFd,
+    /// Bytes in it.
+    held: usize,
 }
 
 /// A pipe with bytes of a file. Dropped, it takes them along: only [`Filled::send`] makes it an empty one again, so that
 /// nobody is sent what was read for another.
 #[derive(Debug)]
-pub struct Filled {
-    pipe: Pipe,
-    len: usize,
-}
+pub struct Filled(Box<Ends>);
 
 impl Pipe {
     /// What it holds: as much as anybody may ask for by default (`/proc/sys/fs/pipe-max-size`).
@@ -46,7 +49,7 @@ impl Pipe {
     pub fn new() -> Result<Self> {
         let (output, input) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC).map_err(errno)?;
         rustix::pipe::fcntl_setpipe_size(&input, Self::CAPACITY).map_err(errno)?;
-        Ok(Self { input, output })
+        Ok(Self(Box::new(Ends { input, output, held: 0 })))
     }
 
     /// Takes as many bytes of a file as there is room for, at most `len`. It stays empty where none came: at the end of
@@ -54,12 +57,12 @@ impl Pipe {
     ///
     /// What is written to the file before the bytes have left may be seen.
     pub fn fill(self, file: BorrowedFd<'_>, offset: u64, len: usize) -> std::result::Result<Filled, Self> {
+        let Self(mut ends) = self;
         let mut at = offset;
-        match call(|| rustix::pipe::splice(file, Some(&mut at), &self.input, None, len, SpliceFlags::empty()))
-        {
-            Ok(len) if len > 0 => Ok(Filled { pipe: self, len }),
-            _ => Err(self),
-        }
+        let flags = SpliceFlags::empty();
+        let filled = call(|| rustix::pipe::splice(file, Some(&mut at), &ends.input, None, len, flags));
+        ends.held = filled.unwrap_or(0);
+        if ends.held == 0 { Err(Self(ends)) } else { Ok(Filled(ends)) }
     }
 }
 
@@ -67,7 +70,7 @@ impl Filled {
     /// How many bytes it holds; not 0.
     #[expect(clippy::len_without_is_empty, reason = "it is not")]
     pub fn len(&self) -> usize {
-        self.len
+        self.0.held
     }
 
     /// Sends all of `head`, what the pipe holds, and all of `tail`, and makes the pipe an empty one. What the socket
@@ -77,19 +80,20 @@ impl Filled {
     ///
     /// # Errors
     /// Those of `sendmsg(2)`. How much was sent by then is unknown.
-    pub fn send(mut self, socket: BorrowedFd<'_>, head: &[u8], tail: &[u8]) -> Result<Pipe> {
+    pub fn send(self, socket: BorrowedFd<'_>, head: &[u8], tail: &[u8]) -> Result<Pipe> {
+        let Self(mut ends) = self;
         send_more(socket, head)?;
-        while self.len > 0 {
-            let flags = if tail.is_empty() { SpliceFlags::empty() } else { SpliceFlags::MORE };
-            let output = self.pipe.output.as_fd();
+        let flags = if tail.is_empty() { SpliceFlags::empty() } else { SpliceFlags::MORE };
+        while ends.held > 0 {
+            let Ends { output, held, .. } = &*ends;
             let sent = patiently(socket, Direction::Send, || {
-                rustix::pipe::splice(output, None, socket, None, self.len, flags)
+                rustix::pipe::splice(output, None, socket, None, *held, flags)
             })?;
             // The kernel sends no more than it was asked to, nor nothing of what there is.
-            self.len = self.len.checked_sub(sent).filter(|_| sent > 0).ok_or(Errno::EIO)?;
+            ends.held = held.checked_sub(sent).filter(|_| sent > 0).ok_or(Errno::EIO)?;
         }
         net::send(socket, tail, b"", &[])?;
-        Ok(self.pipe)
+        Ok(Pipe(ends))
     }
 }
 
@@ -109,6 +113,7 @@ fn send_more(socket: BorrowedFd<'_>, mut head: &[u8]) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use std::io::Write;
+    use std::os::fd::AsFd;
     use std::os::unix::fs::FileExt;
 
     use super::*;

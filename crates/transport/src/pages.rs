@@ -18,9 +18,9 @@ use crate::ReadInto;
 /// The most pipes that there are.
 const MOST: usize = 16;
 
-/// The fewest bytes that are worth it. Copying 16 KiB takes less time than two more system calls; at 32 KiB there is
+/// The fewest bytes that are worth asking for. Copying 16 KiB takes less time than two more system calls; at 32 KiB there is
 /// nothing between the two, and beyond less time of the processor is taken as well.
-const LEAST: usize = 32 * 1024;
+pub const LEAST: usize = 32 * 1024;
 
 /// Those in which nothing is.
 static IDLE: Mutex<Vec<Empty>> = Mutex::new(Vec::new());
@@ -79,12 +79,8 @@ pub fn close() {
 }
 
 impl Pages {
-    /// Pages of a file, at most `len` bytes; none where that is too little, where there is no pipe, and where nothing
-    /// came.
+    /// Pages of a file, at most `len` bytes; none where there is no pipe, and where nothing came.
     fn read(file: BorrowedFd<'_>, offset: u64, len: usize) -> Option<Self> {
-        if len < LEAST {
-            return None;
-        }
         let Empty(pipe, place) = Empty::take()?;
         match pipe.fill(file, offset, len) {
             Ok(filled) => Some(Self(filled, place)),
@@ -122,9 +118,9 @@ pub struct ReadPages<'a> {
 }
 
 impl<'a> ReadPages<'a> {
-    /// Takes up to `limit` bytes; without a place for `pages` all of them into the buffer, which is empty.
-    pub fn new(buffer: &'a mut Vec<u8>, limit: usize, pages: Option<&'a mut Option<Pages>>) -> Self {
-        Self { pages, rest: ReadInto::new(buffer, limit) }
+    /// Takes up to `limit` bytes. The buffer is empty.
+    pub fn new(buffer: &'a mut Vec<u8>, limit: usize, pages: &'a mut Option<Pages>) -> Self {
+        Self { pages: Some(pages), rest: ReadInto::new(buffer, limit) }
     }
 }
 

@@ -1,6 +1,6 @@
 //! PRead, PWrite, FSync, FAllocate, Flush.
 
-use gofer_transport::{ReadPages, WriteFrom};
+use gofer_transport::{ReadInto, ReadPages, WriteFrom, pages};
 use gofer_vfs::{Allocate, AllocateKind, Backend, Errno, Result, Sink, Source};
 use gofer_wire::lisafs::{
     Done, FAllocateReq, FSyncReq, FdId, FlushReq, PAYLOAD_MAX, PReadHead, PReadReq, PReadResp, PWriteReq,
@@ -12,8 +12,11 @@ use super::{Answer, Cx, Session};
 impl<B: Backend> Session<B> {
     pub(super) fn pread<'b>(&self, t: PReadReq, cx: Cx<'b>) -> Result<Answer<PReadResp<'b>>> {
         let mut pages = None;
-        let place = cx.takes_pages.then_some(&mut pages);
-        self.read_into(&t, |len| ReadPages::new(cx.scratch, len, place)).map(drop)?;
+        if cx.takes_pages && t.count as usize >= pages::LEAST {
+            self.read_into(&t, |len| ReadPages::new(cx.scratch, len, &mut pages))?;
+        } else {
+            self.read_into(&t, |len| ReadInto::new(cx.scratch, len))?;
+        }
         Ok(Answer { pages, ..PReadResp { data: Taken(cx.scratch) }.into() })
     }
 

@@ -1,6 +1,6 @@
 //! read, write, fsync, flushf, allocate.
 
-use gofer_transport::{ReadPages, WriteFrom};
+use gofer_transport::{ReadInto, ReadPages, WriteFrom, pages};
 use gofer_vfs::{Allocate, AllocateKind, Backend, Errno, Result, Sink, Source};
 use gofer_wire::codec::Data;
 use gofer_wire::p9::{
@@ -13,10 +13,17 @@ use super::{Answer, Cx, Session};
 impl<B: Backend> Session<B> {
     pub(super) fn read<'b>(&self, t: Tread, cx: Cx<'b>) -> Result<Answer<'b>> {
         let len = cx.payload_max(t.count);
+        if cx.takes_pages && len >= pages::LEAST {
+            return self.read_pages(t, len, cx.scratch);
+        }
+        self.read_into(t.fid, t.offset, len, &mut ReadInto::new(cx.scratch, len))?;
+        Ok(Rread { data: Data(cx.scratch) }.into())
+    }
+
+    fn read_pages<'b>(&self, t: Tread, len: usize, scratch: &'b mut Vec<u8>) -> Result<Answer<'b>> {
         let mut pages = None;
-        let mut into = ReadPages::new(cx.scratch, len, cx.takes_pages.then_some(&mut pages));
-        self.read_into(t.fid, t.offset, len, &mut into)?;
-        Ok(Answer { pages, ..Rread { data: Data(cx.scratch) }.into() })
+        self.read_into(t.fid, t.offset, len, &mut ReadPages::new(scratch, len, &mut pages))?;
+        Ok(Answer { pages, ..Rread { data: Data(scratch) }.into() })
     }
 
     /// Reads at most `len` bytes of whatever a fid stands for to wherever they belong.
