@@ -3,7 +3,7 @@
 use std::os::fd::OwnedFd;
 
 use gofer_server::p9::Session;
-use gofer_server::{Buffers, Descriptors, Export, HostSockets, Limits, Outcome, Policy};
+use gofer_server::{Buffers, Export, Extra, HostSockets, Limits, Outcome, Policy};
 use gofer_transport::flipcall::Channel;
 use gofer_vfs::{Access, Backend, ReadOnly, XattrPolicy};
 use gofer_wire::p9::{Dirents, HEADER, Header, MESSAGE_MAX, Reply, Request, Rlerror};
@@ -77,12 +77,11 @@ impl<B: Backend> Conversation<B> {
     /// Asks. `None` when the connection is over.
     pub fn ask(&mut self, frame: &[u8]) -> Option<Answer> {
         let answer = match self.session.handle(frame, &mut self.buffers, || {}) {
-            Outcome::Reply { head, pages, payload, descriptors, channel } => {
-                assert!(pages.is_none(), "there is no socket for them");
-                let descriptor = match descriptors {
-                    Descriptors::None => None,
-                    Descriptors::One(descriptor) => Some(descriptor),
-                    Descriptors::Kept(_) | Descriptors::Two(_) => panic!("more than a reply has"),
+            Outcome::Reply { head, payload, extra, channel } => {
+                let descriptor = match extra {
+                    Extra::None => None,
+                    Extra::One(descriptor) => Some(descriptor),
+                    Extra::Pages(_) | Extra::Kept(_) | Extra::Two(_) => panic!("more than a reply has"),
                 };
                 Answer { frame: [head, payload].concat(), descriptor, channel }
             }

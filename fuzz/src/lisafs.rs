@@ -3,7 +3,7 @@
 use std::os::fd::OwnedFd;
 
 use gofer_server::lisafs::{Session, Settings};
-use gofer_server::{Buffers, Descriptors, Export, Outcome};
+use gofer_server::{Buffers, Export, Extra, Outcome};
 use gofer_vfs::{Access, Backend, ReadOnly};
 use gofer_wire::lisafs::*;
 use gofer_wire::{DecodeError, Reader, Wire};
@@ -38,16 +38,17 @@ impl<B: Backend> Conversation<B> {
 
     /// Asks with a frame that is as long as it says, or cut short. `None` when the connection is over.
     pub fn ask(&mut self, frame: &[u8]) -> Option<Answer> {
-        let (frame, descriptors) = match self.session.handle(frame, &mut self.buffers) {
-            Outcome::Reply { head, payload, descriptors, .. } => ([head, payload].concat(), descriptors),
+        let (frame, extra) = match self.session.handle(frame, &mut self.buffers) {
+            Outcome::Reply { head, payload, extra, .. } => ([head, payload].concat(), extra),
             Outcome::Later => panic!("nothing is in flight that could be waited for"),
             Outcome::Violation(_) => return None,
         };
-        let descriptors = match descriptors {
-            Descriptors::None => Vec::new(),
-            Descriptors::One(one) => vec![one],
-            Descriptors::Kept(one) => vec![one.try_clone().expect("another descriptor")],
-            Descriptors::Two(two) => two.into(),
+        let descriptors = match extra {
+            Extra::None => Vec::new(),
+            Extra::Pages(_) => panic!("only a connection takes pages"),
+            Extra::One(one) => vec![one],
+            Extra::Kept(one) => vec![one.try_clone().expect("another descriptor")],
+            Extra::Two(two) => two.into(),
         };
         Some(Answer { frame, descriptors })
     }

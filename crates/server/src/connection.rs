@@ -9,7 +9,7 @@ use gofer_transport::frames::End;
 use gofer_transport::{Frames, Stream, pages};
 use gofer_vfs::Errno;
 
-use crate::protocol::{Buffers, Descriptors, Outcome, Protocol};
+use crate::protocol::{Buffers, Extra, Outcome, Protocol};
 use crate::replies::Replies;
 use crate::turn::{self, Ticket, Turn, Watch, Watched};
 use crate::{Leaving, spawn};
@@ -230,19 +230,15 @@ impl<P: Protocol, S: Stream> Connection<P, S> {
                 self.stream.close();
                 return Next::End;
             }
-            Outcome::Reply { head, pages, payload, descriptors, channel } => {
+            Outcome::Reply { head, payload, extra, channel } => {
                 if let Some(Err(errno)) = channel.map(|channel| self.start_channel(*channel)) {
                     tracing::debug!(connection = self.id, %errno, "no thread for a channel");
                 }
                 self.send(|replies, stream| {
                     let behind = self.session.retire(frame);
-                    let next = more || !behind.is_empty();
-                    match pages {
-                        Some(pages) => replies.send_pages(stream, (head, pages, payload))?,
-                        None => replies.send(stream, (head, payload), &descriptors, next)?,
-                    }
+                    replies.send(stream, (head, payload), extra, more || !behind.is_empty())?;
                     for (frame, left) in behind.iter().zip((0..behind.len()).rev()) {
-                        replies.send(stream, (frame, &[]), &Descriptors::None, more || left > 0)?;
+                        replies.send(stream, (frame, &[]), Extra::None, more || left > 0)?;
                     }
                     Ok(())
                 });

@@ -42,7 +42,7 @@ use connection::Connection;
 use export::Exports;
 pub use export::{Export, HostSockets, Policy};
 use protocol::Protocol;
-pub use protocol::{Buffers, Descriptors, Outcome};
+pub use protocol::{Buffers, Extra, Outcome};
 use turn::Watch;
 
 /// How much each client may hold, and how many clients there may be.

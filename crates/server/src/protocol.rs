@@ -67,16 +67,14 @@ impl Buffers {
 /// What is to be done after a request.
 #[derive(Debug)]
 pub enum Outcome<'b> {
-    /// Send the reply: `head`, then `pages`, then `payload`, the descriptors with the first byte.
+    /// Send the reply: `head`, then `payload`, and what goes with them.
     Reply {
         /// The frame up to its payload.
         head: &'b [u8],
-        /// The data, or their beginning, where the stream takes pages.
-        pages: Option<Pages>,
         /// The rest.
         payload: &'b [u8],
-        /// Descriptors for the client.
-        descriptors: Descriptors,
+        /// Pages or descriptors.
+        extra: Extra,
         /// A channel whose requests are to be answered from now on.
         channel: Option<Box<Channel>>,
     },
@@ -86,13 +84,15 @@ pub enum Outcome<'b> {
     Violation(&'static str),
 }
 
-/// The descriptors that go with a reply.
+/// What goes with a reply: pages of a file between its head and its payload, or descriptors with its first byte.
 #[derive(Debug, Default)]
-pub enum Descriptors {
-    /// None.
+pub enum Extra {
+    /// Nothing.
     #[default]
     None,
-    /// One: a file or a connection.
+    /// The data of a read, or their beginning, where the stream takes pages.
+    Pages(Pages),
+    /// A descriptor: a file or a connection.
     One(OwnedFd),
     /// One that is in use here, too: a socket.
     Kept(Arc<OwnedFd>),
@@ -100,11 +100,11 @@ pub enum Descriptors {
     Two([OwnedFd; 2]),
 }
 
-impl Descriptors {
-    /// Calls the function with all of them.
-    pub(crate) fn with<R>(&self, call: impl FnOnce(&[BorrowedFd<'_>]) -> R) -> R {
+impl Extra {
+    /// Calls the function with all descriptors.
+    pub(crate) fn with_descriptors<R>(&self, call: impl FnOnce(&[BorrowedFd<'_>]) -> R) -> R {
         match self {
-            Self::None => call(&[]),
+            Self::None | Self::Pages(_) => call(&[]),
             Self::One(one) => call(&[one.as_fd()]),
             Self::Kept(one) => call(&[one.as_fd()]),
             Self::Two([one, two]) => call(&[one.as_fd(), two.as_fd()]),
@@ -112,7 +112,13 @@ impl Descriptors {
     }
 }
 
-impl From<Option<OwnedFd>> for Descriptors {
+impl From<Option<Pages>> for Extra {
+    fn from(pages: Option<Pages>) -> Self {
+        pages.map_or(Self::None, Self::Pages)
+    }
+}
+
+impl From<Option<OwnedFd>> for Extra {
     fn from(descriptor: Option<OwnedFd>) -> Self {
         descriptor.map_or(Self::None, Self::One)
     }

@@ -3,7 +3,7 @@
 use gofer_transport::{Pages, Stream};
 use gofer_vfs::Errno;
 
-use crate::protocol::Descriptors;
+use crate::protocol::Extra;
 
 /// How many bytes of replies wait for others.
 const TOGETHER: usize = 16 * 1024;
@@ -24,18 +24,22 @@ impl Replies {
         &mut self,
         stream: &impl Stream,
         (head, payload): (&[u8], &[u8]),
-        descriptors: &Descriptors,
+        extra: Extra,
         more: bool,
     ) -> Result<(), Errno> {
-        if !matches!(descriptors, Descriptors::None) {
-            // They travel with the first byte of their own reply.
-            self.flush(stream)?;
-            return match descriptors.with(|descriptors| stream.send(head, payload, descriptors)) {
-                // Clients that do not take their descriptors have used up what the system lets be under way: the
-                // reply is as good without, or its client sees that there is none. Nothing was sent yet.
-                Err(Errno::ETOOMANYREFS) => stream.send(head, payload, &[]),
-                sent => sent,
-            };
+        match extra {
+            Extra::None => {}
+            Extra::Pages(pages) => return self.send_pages(stream, (head, pages, payload)),
+            descriptors => {
+                // They travel with the first byte of their own reply.
+                self.flush(stream)?;
+                return match descriptors.with_descriptors(|all| stream.send(head, payload, all)) {
+                    // Clients that do not take their descriptors have used up what the system lets be under way: the
+                    // reply is as good without, or its client sees that there is none. Nothing was sent yet.
+                    Err(Errno::ETOOMANYREFS) => stream.send(head, payload, &[]),
+                    sent => sent,
+                };
+            }
         }
         if self.waiting.is_empty() && !more {
             return stream.send(head, payload, &[]);
@@ -52,7 +56,7 @@ impl Replies {
     ///
     /// # Errors
     /// Those of the stream.
-    pub(crate) fn send_pages(
+    fn send_pages(
         &mut self,
         stream: &impl Stream,
         (head, pages, payload): (&[u8], Pages, &[u8]),
@@ -96,18 +100,18 @@ mod tests {
     fn replies_leave_together_and_in_order() {
         let (ours, theirs) = memory::pair();
         let mut replies = Replies::default();
-        replies.send(&ours, (b"1", b""), &Descriptors::None, false).unwrap();
+        replies.send(&ours, (b"1", b""), Extra::None, false).unwrap();
         assert_eq!(received(&theirs), b"1", "alone");
-        replies.send(&ours, (b"2", b"a"), &Descriptors::None, true).unwrap();
-        replies.send(&ours, (b"3", b""), &Descriptors::None, true).unwrap();
-        replies.send(&ours, (b"4", b"b"), &Descriptors::None, false).unwrap();
+        replies.send(&ours, (b"2", b"a"), Extra::None, true).unwrap();
+        replies.send(&ours, (b"3", b""), Extra::None, true).unwrap();
+        replies.send(&ours, (b"4", b"b"), Extra::None, false).unwrap();
         assert_eq!(received(&theirs), b"2a34b");
-        replies.send(&ours, (b"5", b""), &Descriptors::None, true).unwrap();
+        replies.send(&ours, (b"5", b""), Extra::None, true).unwrap();
         replies.flush(&ours).unwrap();
         assert_eq!(received(&theirs), b"5");
         replies.flush(&ours).unwrap();
-        replies.send(&ours, (b"6", b""), &Descriptors::None, true).unwrap();
-        replies.send(&ours, (b"7", &[b'c'; TOGETHER]), &Descriptors::None, true).unwrap();
+        replies.send(&ours, (b"6", b""), Extra::None, true).unwrap();
+        replies.send(&ours, (b"7", &[b'c'; TOGETHER]), Extra::None, true).unwrap();
         assert_eq!(received(&theirs), [b"67", &[b'c'; TOGETHER][..]].concat(), "enough is there");
     }
 }

@@ -17,7 +17,7 @@ use std::path::Path;
 
 use gofer_localfs::LocalFs;
 use gofer_server::lisafs::{Session, Settings};
-use gofer_server::{Buffers, Descriptors, Export, HostSockets, Limits, Outcome, Policy};
+use gofer_server::{Buffers, Export, Extra, HostSockets, Limits, Outcome, Policy};
 use gofer_transport::flipcall::Channel;
 use gofer_vfs::{Access, Errno, Name, PeerGid, PeerUid, ReadOnly, XattrPolicy};
 use gofer_wire::lisafs::*;
@@ -83,8 +83,7 @@ impl Talk {
 
     /// Asks with whatever is a frame.
     fn ask_bytes(&mut self, number: u16, bytes: &[u8]) -> Result<Asked, Errno> {
-        let Outcome::Reply { head, payload, descriptors, channel, .. } =
-            self.session.handle(bytes, &mut self.buffers)
+        let Outcome::Reply { head, payload, extra, channel } = self.session.handle(bytes, &mut self.buffers)
         else {
             panic!("no reply to {number}");
         };
@@ -96,11 +95,11 @@ impl Talk {
             return Err(Errno::from_host(i32::try_from(failure.errno).expect("an errno")));
         }
         assert_eq!(header.number, number);
-        let descriptors = match descriptors {
-            Descriptors::None => Vec::new(),
-            Descriptors::One(one) => vec![one],
-            Descriptors::Kept(one) => vec![one.try_clone().expect("it can be done")],
-            Descriptors::Two(two) => two.into(),
+        let descriptors = match extra {
+            Extra::None | Extra::Pages(_) => Vec::new(),
+            Extra::One(one) => vec![one],
+            Extra::Kept(one) => vec![one.try_clone().expect("it can be done")],
+            Extra::Two(two) => two.into(),
         };
         Ok(Asked { payload, descriptors, channel: channel.map(|channel| *channel) })
     }

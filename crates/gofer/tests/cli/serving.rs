@@ -4,6 +4,8 @@ use std::fs;
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::thread;
+use std::time::Duration;
 
 use crate::peer::{Peer, TGETATTR, message};
 use crate::process::{Server, place};
@@ -140,10 +142,16 @@ fn stuff(peer: &mut Peer<UnixStream>) {
     let request = message(TGETATTR, &[0_u32.to_le_bytes(), [0xff; 4], [0; 4]].concat());
     peer.0.set_nonblocking(true).unwrap();
     let requests = request.repeat(64);
+    let mut waited = false;
     loop {
         match peer.0.write(&requests) {
-            Ok(_) => {}
-            Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+            Ok(_) => waited = false,
+            Err(error) if error.kind() == ErrorKind::WouldBlock && waited => return,
+            // It may only be slow.
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                thread::sleep(Duration::from_millis(200));
+                waited = true;
+            }
             Err(error) => panic!("{error}"),
         }
     }

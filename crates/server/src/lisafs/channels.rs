@@ -13,7 +13,7 @@ use gofer_wire::lisafs::{
 };
 
 use super::{Answer, Cx, Encoded, Session, To, errno_of};
-use crate::protocol::{Buffers, Descriptors};
+use crate::protocol::{Buffers, Extra};
 use crate::quota::Share;
 use crate::sync::Mutex;
 
@@ -75,8 +75,7 @@ impl<B: Backend> Session<B> {
         let offset = i64::try_from(offset).map_err(|_| Errno::EIO)?;
         all.open.push((channel.closer(), room));
         let reply = ChannelResp { offset, length };
-        let descriptors = Descriptors::Two([file, side]);
-        Ok(Answer { reply, pages: None, descriptors, channel: Some(Box::new(channel)) })
+        Ok(Answer { reply, extra: Extra::Two([file, side]), channel: Some(Box::new(channel)) })
     }
 
     /// Answers one request of a channel: the head of the reply, and what belongs behind it. `frame` is memory for
@@ -141,8 +140,8 @@ impl<B: Backend> Session<B> {
         if matches!(number, MountReq::NUMBER | ChannelReq::NUMBER) {
             return Err(Errno::EINVAL);
         }
-        let Encoded { payload, descriptors, .. } = self.answer(number, payload, cx, To::Channel, head)?;
-        descriptors.with(|descriptors| {
+        let Encoded { payload, extra, .. } = self.answer(number, payload, cx, To::Channel, head)?;
+        extra.with_descriptors(|descriptors| {
             // What cannot be sent is not announced, and its client sees that there is none.
             descriptors.iter().try_for_each(|descriptor| datagram.donate(descriptor.as_fd())).ok();
         });

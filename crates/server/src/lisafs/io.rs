@@ -17,7 +17,7 @@ impl<B: Backend> Session<B> {
         } else {
             self.read_into(&t, |len| ReadInto::new(cx.scratch, len))?;
         }
-        Ok(Answer { pages, ..PReadResp { data: Taken(cx.scratch) }.into() })
+        Ok(Answer::with(PReadResp { data: Taken(cx.scratch) }, pages))
     }
 
     /// Reads until there is as much as was asked for, or no more, to wherever it belongs.

@@ -17,8 +17,8 @@ mod xattr;
 
 use std::sync::Arc;
 
+use gofer_transport::Framing;
 use gofer_transport::flipcall::{Channel, Payload, Request as Datagram};
-use gofer_transport::{Framing, Pages};
 use gofer_vfs::{Backend, Errno, Result};
 use gofer_wire::codec::{DecodeError, Wire};
 // The table of operations names every message.
@@ -26,7 +26,7 @@ use gofer_wire::lisafs::*;
 
 use crate::Limits;
 use crate::export::{Export, Exports, Policy};
-use crate::protocol::{Buffers, Descriptors, Outcome, Protocol};
+use crate::protocol::{Buffers, Extra, Outcome, Protocol};
 use channels::Channels;
 use fds::{Fds, Place};
 
@@ -65,30 +65,27 @@ struct Cx<'b> {
 /// A reply, and what goes with it.
 struct Answer<R> {
     reply: R,
-    /// What belongs before the bytes of the reply.
-    pages: Option<Pages>,
-    descriptors: Descriptors,
+    extra: Extra,
     /// A channel that was made.
     channel: Option<Box<Channel>>,
 }
 
 impl<R> From<R> for Answer<R> {
     fn from(reply: R) -> Self {
-        Self { reply, pages: None, descriptors: Descriptors::None, channel: None }
+        Self { reply, extra: Extra::None, channel: None }
     }
 }
 
 impl<R> Answer<R> {
-    fn with(reply: R, descriptors: Descriptors) -> Self {
-        Self { descriptors, ..reply.into() }
+    fn with(reply: R, extra: impl Into<Extra>) -> Self {
+        Self { extra: extra.into(), ..reply.into() }
     }
 }
 
 /// A reply as it is sent, its head being elsewhere.
 struct Encoded<'b> {
-    pages: Option<Pages>,
     payload: &'b [u8],
-    descriptors: Descriptors,
+    extra: Extra,
     channel: Option<Box<Channel>>,
 }
 
@@ -158,19 +155,19 @@ impl<B: Backend> Session<B> {
             let cx = Cx { scratch, takes_pages: *takes_pages };
             self.answer(number, payload, cx, To::Socket, head)
         };
-        let Encoded { pages, payload, descriptors, channel } = match answered {
+        let Encoded { payload, extra, channel } = match answered {
             Ok(encoded) => encoded,
             Err(errno) if self.ends_with(errno) => return Outcome::Violation(WROTE),
             Err(errno) => {
                 tracing::debug!(number, %errno, "refused");
                 To::Socket.refuse(errno, head);
-                Encoded { pages: None, payload: &[], descriptors: Descriptors::None, channel: None }
+                Encoded { payload: &[], extra: Extra::None, channel: None }
             }
         };
-        if let Some(pages) = &pages {
+        if let Extra::Pages(pages) = &extra {
             lengthen(head, pages.len());
         }
-        Outcome::Reply { head, pages, payload, descriptors, channel }
+        Outcome::Reply { head, payload, extra, channel }
     }
 
     /// Decodes a request, does what it asks for and encodes the reply.
@@ -234,7 +231,7 @@ macro_rules! dispatch {
         match $request { $(Request::$variant(t) => {
             let answer: Answer<$r> = $self.$name(t, $cx)?.into();
             let payload = $to.encode($number, &answer.reply, $head);
-            Encoded { pages: answer.pages, payload, descriptors: answer.descriptors, channel: answer.channel }
+            Encoded { payload, extra: answer.extra, channel: answer.channel }
         })* }
     };
 }
@@ -284,7 +281,7 @@ impl<B: Backend> Protocol for Session<B> {
     fn refuse<'b>(_: &[u8], errno: Errno, buffers: &'b mut Buffers) -> Outcome<'b> {
         let head = &mut buffers.head;
         To::Socket.refuse(errno, head);
-        Outcome::Reply { head, pages: None, payload: &[], descriptors: Descriptors::None, channel: None }
+        Outcome::Reply { head, payload: &[], extra: Extra::None, channel: None }
     }
 
     fn retire(&self, _: &[u8]) -> Vec<Vec<u8>> {

@@ -9,7 +9,7 @@ use super::attr::statx;
 use super::entry::perm;
 use super::fds::{Entry, Open, Place};
 use super::{Answer, Cx, Session};
-use crate::protocol::Descriptors;
+use crate::protocol::Extra;
 
 /// The descriptors that an open file needs: its own, and that of its place.
 const DESCRIPTORS: usize = 2;
@@ -74,20 +74,20 @@ impl<B: Backend> Session<B> {
     }
 
     /// A descriptor of an open file for the client. A regular file can do without.
-    fn donation(&self, place: &Place<B>, file: &B::File, access: Option<AccessMode>) -> Result<Descriptors> {
+    fn donation(&self, place: &Place<B>, file: &B::File, access: Option<AccessMode>) -> Result<Extra> {
         let backend = self.backend();
-        let Some(access) = access.filter(|_| self.donates) else { return Ok(Descriptors::None) };
+        let Some(access) = access.filter(|_| self.donates) else { return Ok(Extra::None) };
         match place.kind {
             FileKind::Regular => Ok(backend.donate(file).ok().into()),
             FileKind::Fifo => {
                 // What is open here may be able to do more.
                 let asked = backend.open(&place.node, OpenFlags::new(access))?;
-                Ok(Descriptors::One(backend.donate(&asked)?))
+                Ok(Extra::One(backend.donate(&asked)?))
             }
             FileKind::Directory if place.is_root && self.settings.donates_root => {
-                Ok(Descriptors::One(backend.donate_root()?))
+                Ok(Extra::One(backend.donate_root()?))
             }
-            _ => Ok(Descriptors::None),
+            _ => Ok(Extra::None),
         }
     }
 }

@@ -25,7 +25,7 @@ impl<B: Backend> Session<B> {
             numbers.push(number);
         }
         let reply = MountResp { root, payload_max: PAYLOAD_MAX, numbers: numbers.finish() };
-        Ok(Answer::with(reply, descriptor.into()))
+        Ok(Answer::with(reply, descriptor))
     }
 
     /// Whether an operation is listed. What is not, a client does without asking for it.

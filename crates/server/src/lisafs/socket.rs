@@ -14,7 +14,7 @@ use super::attr::statx;
 use super::entry::perm;
 use super::fds::{Bound, Entry, Place};
 use super::{Answer, Cx, Session};
-use crate::protocol::Descriptors;
+use crate::protocol::Extra;
 
 impl<B: Backend> Session<B> {
     pub(super) fn connect(&self, t: ConnectReq, _: Cx<'_>) -> Result<Answer<Done>> {
@@ -45,7 +45,7 @@ impl<B: Backend> Session<B> {
         let kind = kind(t.kind)?;
         self.check_donates()?;
         let connection = self.backend().connect(&place.node, kind, user)?;
-        Ok(Answer::with(Done, Descriptors::One(connection)))
+        Ok(Answer::with(Done, Extra::One(connection)))
     }
 
     pub(super) fn bind_at(&self, t: BindAtReq<'_>, _: Cx<'_>) -> Result<Answer<BindAtResp>> {
@@ -63,7 +63,7 @@ impl<B: Backend> Session<B> {
         let bound = Bound { place: place.clone(), socket: Arc::clone(&socket), _share: room };
         let [child, fd] = numbers.give([Entry::Place(place), Entry::Bound(Arc::new(bound))]);
         let child = Inode { fd: child, stat: statx(&attr, self.policy().ids) };
-        Ok(Answer::with(BindAtResp { child, fd }, Descriptors::Kept(socket)))
+        Ok(Answer::with(BindAtResp { child, fd }, Extra::Kept(socket)))
     }
 
     pub(super) fn listen(&self, t: ListenReq, _: Cx<'_>) -> Result<Done> {
@@ -75,7 +75,7 @@ impl<B: Backend> Session<B> {
     pub(super) fn accept<'b>(&self, t: AcceptReq, cx: Cx<'b>) -> Result<Answer<AcceptResp<'b>>> {
         let connection = gofer_transport::accept(self.bound(t.fd)?.socket.as_fd())?;
         let address = Str::new(cx.scratch).unwrap_or_default();
-        Ok(Answer::with(AcceptResp { address }, Descriptors::One(connection)))
+        Ok(Answer::with(AcceptResp { address }, Extra::One(connection)))
     }
 
     /// A socket that has its name.

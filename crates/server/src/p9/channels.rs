@@ -15,7 +15,7 @@ use gofer_wire::p9::{
 };
 
 use super::{Answer, Cx, Session};
-use crate::protocol::Buffers;
+use crate::protocol::{Buffers, Extra};
 use crate::quota::Share;
 
 /// Which byte of a datagram says that a descriptor was sent for it: one at most.
@@ -116,7 +116,7 @@ impl<B: Backend> Session<B> {
         };
         let wanted = if t.control == 0 { &mut slot.memory } else { &mut slot.side };
         let descriptor = wanted.take().ok_or(Errno::EBUSY)?;
-        Ok(Answer { reply: slot.place.into(), pages: None, descriptor: Some(descriptor), channel: made })
+        Ok(Answer { reply: slot.place.into(), extra: Extra::One(descriptor), channel: made })
     }
 
     /// Answers one request of a channel: the head of the reply, and what belongs behind it. `frame` is memory for
@@ -182,12 +182,12 @@ impl<B: Backend> Session<B> {
             return Err(Errno::EINVAL);
         }
         let msize = cx.msize as usize;
-        let Answer { reply, descriptor, .. } = self.dispatch(request, cx)?;
+        let Answer { reply, extra, .. } = self.dispatch(request, cx)?;
         let payload = reply.encode_datagram(head);
         if HEADER - DATAGRAM + head.len() + payload.len() > msize {
             return Err(Errno::ERANGE);
         }
-        if let Some(descriptor) = descriptor {
+        if let Extra::One(descriptor) = extra {
             match datagram.donate(descriptor.as_fd()) {
                 // The connection is all that was asked for; a file can be read without its descriptor.
                 Err(errno) if matches!(reply, Reply::Lconnect(_)) => return Err(errno),

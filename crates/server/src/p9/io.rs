@@ -23,7 +23,7 @@ impl<B: Backend> Session<B> {
     fn read_pages<'b>(&self, t: Tread, len: usize, scratch: &'b mut Vec<u8>) -> Result<Answer<'b>> {
         let mut pages = None;
         self.read_into(t.fid, t.offset, len, &mut ReadPages::new(scratch, len, &mut pages))?;
-        Ok(Answer { pages, ..Rread { data: Data(scratch) }.into() })
+        Ok(Answer { extra: pages.into(), ..Rread { data: Data(scratch) }.into() })
     }
 
     /// Reads at most `len` bytes of whatever a fid stands for to wherever they belong.

@@ -18,19 +18,18 @@ mod tags;
 mod walk;
 mod xattr;
 
-use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
+use gofer_transport::Framing;
 use gofer_transport::flipcall::{Channel, Payload, Request as Datagram};
-use gofer_transport::{Framing, Pages};
 use gofer_vfs::{Backend, Errno, FileKind, Result};
 // The table of operations names every message.
 use gofer_wire::p9::*;
 
 use crate::Limits;
 use crate::export::{Export, Exports, Policy};
-use crate::protocol::{Buffers, Descriptors, Outcome, Protocol};
+use crate::protocol::{Buffers, Extra, Outcome, Protocol};
 use crate::quota::Quota;
 use channels::Channels;
 use fids::{Fids, Place};
@@ -101,19 +100,17 @@ impl<'b> Cx<'b> {
     }
 }
 
-/// A reply, and the descriptor that goes with it.
+/// A reply, and what goes with it.
 struct Answer<'b> {
     reply: Reply<'b>,
-    /// What belongs before the data of the reply.
-    pages: Option<Pages>,
-    descriptor: Option<OwnedFd>,
+    extra: Extra,
     /// A channel that was made.
     channel: Option<Box<Channel>>,
 }
 
 impl<'b, R: Into<Reply<'b>>> From<R> for Answer<'b> {
     fn from(reply: R) -> Self {
-        Self { reply: reply.into(), pages: None, descriptor: None, channel: None }
+        Self { reply: reply.into(), extra: Extra::None, channel: None }
     }
 }
 
@@ -183,15 +180,15 @@ impl<B: Backend> Session<B> {
             Outcome::error(tag, errno, head)
         };
         match answer {
-            Ok(Answer { reply, pages, descriptor, channel }) => {
+            Ok(Answer { reply, extra, channel }) => {
                 let payload = reply.encode(tag, head);
                 if head.len() + payload.len() > negotiated.msize as usize {
                     return failed(Errno::ERANGE, head);
                 }
-                if let Some(pages) = &pages {
+                if let Extra::Pages(pages) = &extra {
                     lengthen(head, pages.len());
                 }
-                Outcome::Reply { head, pages, payload, descriptors: descriptor.into(), channel }
+                Outcome::Reply { head, payload, extra, channel }
             }
             Err(errno) if self.ends_with(errno) => self.end(tag, WROTE),
             Err(errno) => failed(errno, head),
@@ -280,7 +277,7 @@ impl<B: Backend> Session<B> {
 impl<'b> Outcome<'b> {
     fn error(tag: Tag, errno: Errno, head: &'b mut Vec<u8>) -> Self {
         Reply::from(Rlerror { ecode: errno.on_wire() }).encode(tag, head);
-        Self::Reply { head, pages: None, payload: &[], descriptors: Descriptors::None, channel: None }
+        Self::Reply { head, payload: &[], extra: Extra::None, channel: None }
     }
 }
 

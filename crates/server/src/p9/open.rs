@@ -42,20 +42,20 @@ impl<B: Backend> Session<B> {
         };
         let qid = self.qid(place)?;
         claim.set_open(Open::new(room, file, flags.access));
-        Ok(Answer { descriptor, ..Rlopen { qid, iounit: IOUNIT }.into() })
+        Ok(Answer { extra: descriptor.into(), ..Rlopen { qid, iounit: IOUNIT }.into() })
     }
 
     pub(super) fn lcreate<'b>(&self, t: Tlcreate<'_>, cx: Cx<'b>) -> Result<Answer<'b>> {
         let new =
             New { fid: t.fid, name: t.name, flags: t.flags, mode: t.mode, uid: PeerUid::NONE, gid: t.gid };
         let (qid, descriptor) = self.create(new, &cx)?;
-        Ok(Answer { descriptor, ..Rlcreate { qid, iounit: IOUNIT }.into() })
+        Ok(Answer { extra: descriptor.into(), ..Rlcreate { qid, iounit: IOUNIT }.into() })
     }
 
     pub(super) fn ucreate<'b>(&self, t: Tucreate<'_>, cx: Cx<'b>) -> Result<Answer<'b>> {
         let new = New { fid: t.fid, name: t.name, flags: t.flags, mode: t.mode, uid: t.uid, gid: t.gid };
         let (qid, descriptor) = self.create(new, &cx)?;
-        Ok(Answer { descriptor, ..Rucreate { qid, iounit: IOUNIT }.into() })
+        Ok(Answer { extra: descriptor.into(), ..Rucreate { qid, iounit: IOUNIT }.into() })
     }
 
     /// Creates a file and makes the directory's fid stand for it.

@@ -4,6 +4,7 @@ use gofer_vfs::{Backend, Errno, FileKind, Result, SocketKind};
 use gofer_wire::p9::{Rlconnect, Tlconnect};
 
 use super::{Answer, Cx, Session};
+use crate::protocol::Extra;
 
 impl<B: Backend> Session<B> {
     /// Connects to a unix socket of the host and hands the connection over.
@@ -27,6 +28,6 @@ impl<B: Backend> Session<B> {
             _ => return Err(Errno::ENXIO),
         };
         let descriptor = self.backend(place).connect(&place.node, kind, None)?;
-        Ok(Answer { descriptor: Some(descriptor), ..Rlconnect.into() })
+        Ok(Answer { extra: Extra::One(descriptor), ..Rlconnect.into() })
     }
 }
