@@ -50,6 +50,8 @@ pub(crate) fn run(settings: Settings) -> Result<(), Failure> {
     };
     let colour = report::colour();
     let code = Code::mapped();
+    // Where that cannot be, more memory is kept.
+    let _ = gofer_sys::alloc::keep_no_large_pieces();
     let (sealed, given_up) = sandbox::enter(&config, trees, files)?;
     banner.sealed(&given_up);
     let (events, next) = mpsc::channel();

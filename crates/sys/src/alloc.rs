@@ -1,9 +1,17 @@
-//! The system's allocator: [`trim`] has it return what it keeps, and [`Counting`] counts, for tests of what a
+//! The system's allocator: [`trim`] and [`keep_no_large_pieces`] have it return what is freed, and [`Counting`] counts, for tests of what a
 //! program allocates and keeps.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use gofer_vfs::Result;
+
+use crate::task;
+
+/// Bytes of a piece that is large: more than a request needs that is not for data.
+#[cfg(target_env = "gnu")]
+const LARGE: libc::c_int = 256 * 1024;
 
 /// Returns memory that was freed to the system. What is freed piece by piece the allocator keeps for later, and
 /// on threads other than the first nearly all of it. It takes time with the size of the heap.
@@ -14,6 +22,22 @@ pub fn trim() {
     unsafe {
         libc::malloc_trim(0);
     }
+}
+
+/// From now on, a large piece that is freed is the system's again at once. By itself the allocator keeps pieces that
+/// are no larger than the largest that it has seen freed.
+///
+/// # Errors
+/// `EBUSY` when there is more than one thread, `ENOENT` when there is no `/proc`.
+pub fn keep_no_large_pieces() -> Result<()> {
+    task::only_thread()?;
+    #[cfg(target_env = "gnu")]
+    // SAFETY: mallopt(3) takes integers, and leaves all memory that is allocated as it is. What it sets is read by
+    // whoever allocates, without a lock: that is this thread, the only one, as was checked above.
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, LARGE);
+    }
+    Ok(())
 }
 
 /// The system's allocator, counted. A test makes it its own:

@@ -9,7 +9,7 @@ use rustix::fs::{CWD, Mode, OFlags};
 use rustix::process::{Pid, Signal, WaitOptions};
 
 use crate::seccomp::{Call, Need, syscall};
-use crate::{call, capability, errno, last_errno};
+use crate::{call, capability, errno, last_errno, task};
 
 /// The system calls of this module.
 pub const SYSCALLS: &[Call] = &[
@@ -77,10 +77,7 @@ const WATCHED: [i32; 4] = [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGC
 /// `EBUSY` when there is more than one thread, `ENOENT` when there is no `/proc`; those of `clone(2)`: `EPERM` or `ENOSPC` where namespaces are not
 /// allowed.
 pub fn split(namespaces: Namespaces) -> Result<Side> {
-    let threads = fs::read_dir("/proc/self/task").map_err(|error| host(&error))?;
-    if threads.count() != 1 {
-        return Err(Errno::EBUSY);
-    }
+    task::only_thread()?;
     let own =
         libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWNET | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS;
     let flags = match namespaces {

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{stderr, stdin, stdout};
 use std::os::fd::BorrowedFd;
 
-use gofer_vfs::{FileKind, Result};
+use gofer_vfs::{Errno, FileKind, Result};
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::process::{Resource, Rlimit};
 use rustix::thread::{CapabilitySet, CapabilitySets};
@@ -27,6 +27,16 @@ pub const SYSCALLS: &[Call] = &[
 /// Whether this thread may give the kernel files to serve by itself (`CAP_SYS_ADMIN`).
 pub fn has_cap_sys_admin() -> bool {
     rustix::thread::capabilities(None).is_ok_and(|sets| sets.effective.contains(CapabilitySet::SYS_ADMIN))
+}
+
+/// For what must be done while there is no other thread.
+///
+/// # Errors
+/// `EBUSY` when there is more than one thread, `ENOENT` when there is no `/proc`.
+pub(crate) fn only_thread() -> Result<()> {
+    let threads = fs::read_dir("/proc/self/task")
+        .map_err(|error| Errno::from_host(error.raw_os_error().unwrap_or(0)))?;
+    if threads.count() == 1 { Ok(()) } else { Err(Errno::EBUSY) }
 }
 
 /// Raises the number of descriptors this process may hold to `wanted`, or as near to that as its rights allow, and

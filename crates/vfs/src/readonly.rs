@@ -331,3 +331,100 @@ impl<B: Backend> Backend for Access<B> {
         either!(self, b => b.bind(dir, name, kind, perm, owner))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memory::fixture::{file, name, names, read, tree, write, xattr};
+    use crate::{AccessMode, AllocateKind, MemFs};
+
+    const READ: OpenFlags = OpenFlags::new(AccessMode::Read);
+    const SPACE: Allocate = Allocate { kind: AllocateKind::Reserve, keep_size: false, offset: 0, length: 9 };
+
+    fn lock(kind: LockKind) -> Lock {
+        Lock { kind, start: 0, length: 1 }
+    }
+
+    /// What can be learnt of the file `f` and the link `l` in the root, and of a lock on `f` that another holds.
+    fn looks<B: Backend>(fs: &B) {
+        let (root, _) = fs.attach().unwrap();
+        let (f, _) = fs.walk(&root, name("f")).unwrap();
+        let (l, _) = fs.walk(&root, name("l")).unwrap();
+        let opened = fs.open(&f, READ).unwrap();
+        assert_eq!(read(fs, &opened, 0, 9).unwrap(), b"abc");
+        let (mut target, mut value, mut list) = (Vec::new(), Vec::new(), Vec::new());
+        fs.readlink(&l, &mut target).unwrap();
+        fs.getxattr(&f, xattr("user.a"), &mut value).unwrap();
+        fs.listxattr(&f, &mut list).unwrap();
+        assert_eq!((&target[..], &value[..], &list[..]), (&b"f"[..], &b"1"[..], &b"user.a\0"[..]));
+        assert!(names(fs, &root).contains(&"f".to_owned()));
+        assert_eq!(fs.lock(&opened, lock(LockKind::Shared)), Ok(false));
+        assert_eq!(fs.lock(&opened, Lock { start: 1, ..lock(LockKind::Shared) }), Ok(true));
+        assert!(fs.getlock(&opened, lock(LockKind::Shared)).unwrap().is_some());
+        let found = || fs.found_at(&f).unwrap().1.as_name().as_bytes().to_vec();
+        assert_eq!(found(), b"f");
+        fs.moved(&f, &root, name("g"));
+        assert_eq!(found(), b"g");
+    }
+
+    /// What [`looks`] looks at; the lock is held as long as the file is.
+    fn furnished() -> (MemFs, <MemFs as Backend>::File) {
+        let (fs, root) = tree();
+        let (f, opened) = file(&fs, &root, "f", AccessMode::ReadWrite);
+        write(&fs, &opened, 0, b"abc").unwrap();
+        fs.symlink(&root, name("l"), b"f", Owner::default()).unwrap();
+        fs.setxattr(&f, xattr("user.a"), b"1", XattrFlags::Any).unwrap();
+        assert_eq!(fs.lock(&opened, lock(LockKind::Exclusive)), Ok(true));
+        (fs, opened)
+    }
+
+    #[test]
+    fn a_read_only_tree_is_looked_at_and_not_changed() {
+        let (fs, held) = furnished();
+        let fs = Access::ReadOnly(ReadOnly(fs));
+        assert!(fs.is_read_only());
+        looks(&fs);
+        let (root, _) = fs.attach().unwrap();
+        let (f, before) = fs.walk(&root, name("f")).unwrap();
+        let changes = [
+            write(&fs, &held, 0, b"x").map(drop),
+            fs.allocate(&held, SPACE),
+            fs.setattr(&f, None, &SetAttr { size: Some(0), ..SetAttr::default() }),
+            fs.link(&f, &root, name("h")),
+            fs.rename(&root, name("f"), &root, name("h"), RenameFlags::Replace),
+            fs.unlink(&root, name("f"), Unlink::File),
+            fs.setxattr(&f, xattr("user.a"), b"2", XattrFlags::Any),
+            fs.removexattr(&f, xattr("user.a")),
+            fs.lock(&held, lock(LockKind::Exclusive)).map(drop),
+            fs.open(&f, OpenFlags::new(AccessMode::Write)).map(drop),
+        ];
+        assert_eq!(changes, [Err(Errno::EROFS); 10]);
+        assert_eq!(fs.getattr(&f), Ok(before));
+    }
+
+    #[test]
+    fn a_tree_that_may_be_changed_is() {
+        let (fs, held) = furnished();
+        let fs = Access::ReadWrite(fs);
+        assert!(!fs.is_read_only());
+        looks(&fs);
+        let (root, _) = fs.attach().unwrap();
+        let (f, _) = fs.walk(&root, name("f")).unwrap();
+        assert_eq!(write(&fs, &held, 0, b"xy"), Ok(2));
+        fs.allocate(&held, SPACE).unwrap();
+        assert_eq!(fs.getattr(&f).unwrap().size, 9);
+        fs.setattr(&f, None, &SetAttr { size: Some(1), ..SetAttr::default() }).unwrap();
+        assert_eq!(read(&fs, &held, 0, 9).unwrap(), b"x");
+        fs.link(&f, &root, name("g")).unwrap();
+        fs.rename(&root, name("g"), &root, name("h"), RenameFlags::Replace).unwrap();
+        fs.unlink(&root, name("f"), Unlink::File).unwrap();
+        assert_eq!(fs.lookup(&root, name("f")), Err(Errno::ENOENT));
+        assert_eq!(fs.lookup(&root, name("h")), fs.getattr(&f));
+        let mut value = Vec::new();
+        fs.setxattr(&f, xattr("user.a"), b"2", XattrFlags::Replace).unwrap();
+        fs.getxattr(&f, xattr("user.a"), &mut value).unwrap();
+        assert_eq!(value, b"2");
+        fs.removexattr(&f, xattr("user.a")).unwrap();
+        assert_eq!(fs.getxattr(&f, xattr("user.a"), &mut value), Err(Errno::ENODATA));
+    }
+}

@@ -102,6 +102,7 @@ mod tests {
     fn what_is_no_name_is_refused() {
         assert_eq!(XattrPolicy::All.admit(b""), Err(Errno::ERANGE));
         assert_eq!(XattrPolicy::All.admit(&[b'a'; 256]), Err(Errno::ERANGE));
+        assert!(XattrPolicy::All.admit(&[b'a'; 255]).is_ok());
         assert_eq!(XattrPolicy::All.admit(b"user.a\0b"), Err(Errno::EINVAL));
         assert_eq!(XattrPolicy::User.admit(b"trusted.a"), Err(Errno::EOPNOTSUPP));
     }
@@ -113,5 +114,8 @@ mod tests {
         assert_eq!(list, b"user.a\0user.bc\0");
         XattrPolicy::None.filter(&mut list);
         assert_eq!(list, b"");
+        let mut list = b"\0user.a\0\0".to_vec();
+        XattrPolicy::All.filter(&mut list);
+        assert_eq!(list, b"user.a\0", "what is empty is no name");
     }
 }

@@ -1,14 +1,16 @@
-//! Clients for `tests/soak`: some that check all they get, one that measures, one that is rude.
+//! Clients for `tests/soak`: some that check all they get, one that measures, one that is rude, one that is greedy.
 //!
 //! ```text
 //! soak work ADDR EXPORT DIR JOURNAL SECONDS ERRNO,..   random operations in a directory of its own, checked
 //! soak verify ADDR EXPORT DIR JOURNAL ERRNO,..         what was acknowledged is there; removes it, and nothing is left
 //! soak meter ADDR EXPORT SECONDS                       how long a getattr takes, one at a time
-//! soak rude ADDR SECONDS                               connections that break off anywhere, and floods
+//! soak rude ADDR EXPORT SECONDS                        connections that break off anywhere, and floods
+//! soak greedy ADDR SECONDS                             messages that do not end, as many as it can
 //! ```
 //!
 //! An ERRNO is one that operations may fail with: what the file system below or a limit is made to answer.
 
+mod greedy;
 mod journal;
 mod meter;
 mod model;
@@ -48,7 +50,10 @@ fn run(args: &[&str]) -> Result<()> {
         ["meter", address, export, seconds] => {
             meter::run(&address.parse()?, export, Duration::from_secs(seconds.parse()?))
         }
-        ["rude", address, seconds] => rude::run(&address.parse()?, Duration::from_secs(seconds.parse()?)),
+        ["rude", address, export, seconds] => {
+            rude::run(&address.parse()?, export, Duration::from_secs(seconds.parse()?))
+        }
+        ["greedy", address, seconds] => greedy::run(&address.parse()?, Duration::from_secs(seconds.parse()?)),
         _ => Err("usage: see the first lines of the source".into()),
     }
 }

@@ -12,7 +12,7 @@ use crate::Result;
 use crate::model::Chance;
 
 /// Breaks off in another way each time.
-pub(crate) fn run(address: &Address, length: Duration) -> Result<()> {
+pub(crate) fn run(address: &Address, export: &str, length: Duration) -> Result<()> {
     let end = Instant::now() + length;
     let mut chance = Chance::new(std::process::id().into());
     let (mut times, mut refused) = (0u64, 0u64);
@@ -20,7 +20,7 @@ pub(crate) fn run(address: &Address, length: Duration) -> Result<()> {
         match Socket::connect(address, Some(Duration::from_secs(5))) {
             Ok(socket) => {
                 // Whatever comes of it.
-                let _ = bother(&socket, &mut chance);
+                let _ = bother(&socket, export, &mut chance);
                 times += 1;
             }
             Err(_) => {
@@ -33,14 +33,18 @@ pub(crate) fn run(address: &Address, length: Duration) -> Result<()> {
     Ok(())
 }
 
-fn send<'a>(socket: &Socket, tag: u16, request: impl Into<Request<'a>>) -> std::result::Result<(), Errno> {
+pub(crate) fn send<'a>(
+    socket: &Socket,
+    tag: u16,
+    request: impl Into<Request<'a>>,
+) -> std::result::Result<(), Errno> {
     let mut head = Vec::new();
     let request = request.into();
     let payload = request.encode(Tag(tag), &mut head);
     socket.send(&head, payload, &[])
 }
 
-fn bother(socket: &Socket, chance: &mut Chance) -> std::result::Result<(), Errno> {
+fn bother(socket: &Socket, export: &str, chance: &mut Chance) -> std::result::Result<(), Errno> {
     const ROOT: Fid = Fid(0);
     let what = chance.below(9);
     if what == 0 {
@@ -49,7 +53,7 @@ fn bother(socket: &Socket, chance: &mut Chance) -> std::result::Result<(), Errno
     socket.tell_quiet(Some(Duration::from_secs(2)));
     let version = Str::new(b"9P2000.L").unwrap_or_default();
     send(socket, Tag::NONE.0, Tversion { msize: 8192, version })?;
-    let (uname, aname) = (Str::default(), Str::new(b"/").unwrap_or_default());
+    let (uname, aname) = (Str::default(), Str::new(export.as_bytes()).unwrap_or_default());
     send(socket, 0, Tattach { fid: ROOT, afid: Fid::NONE, uname, aname, n_uname: PeerUid(0) })?;
     match what {
         // Fids that are never given back.
@@ -100,7 +104,7 @@ fn bother(socket: &Socket, chance: &mut Chance) -> std::result::Result<(), Errno
 }
 
 /// Takes what is there, so often.
-fn drain(socket: &Socket, times: u32) -> std::result::Result<(), Errno> {
+pub(crate) fn drain(socket: &Socket, times: u32) -> std::result::Result<(), Errno> {
     let mut input = Vec::with_capacity(64 * 1024);
     for _ in 0..times {
         input.clear();

@@ -149,6 +149,16 @@ struct Worker<'w> {
     chance: &'w mut Chance,
 }
 
+/// How what was read is not the beginning of what is there.
+fn difference(read: &[u8], there: &[u8]) -> Option<String> {
+    if read.is_empty() != there.is_empty() || read.len() > there.len() {
+        return Some(format!("{} were read of {}", read.len(), there.len()));
+    }
+    let at = read.iter().zip(there).position(|(read, there)| read != there)?;
+    let few = |bytes: &[u8]| bytes[at..].iter().take(8).copied().collect::<Vec<_>>();
+    Some(format!("behind {at} that are the same, {:?} were read for {:?}", few(read), few(there)))
+}
+
 fn name_of(text: &str) -> Done<NameBuf> {
     Name::new(text.as_bytes()).map(NameBuf::from).map_err(|errno| Failed::Wrong(format!("{text}: {errno}")))
 }
@@ -401,12 +411,8 @@ impl Worker<'_> {
                         self.client.read(&file, offset as u64, len, &mut ReadInto::new(&mut part, len));
                     self.sort("read", read)?;
                     let there = model.get(offset..).unwrap_or_default();
-                    if part != there[..part.len().min(there.len())]
-                        || (part.is_empty() && len > 0 && !there.is_empty())
-                    {
-                        return Err(Failed::Wrong(format!(
-                            "{len} bytes at {offset} are not what was written"
-                        )));
+                    if let Some(why) = difference(&part, there).filter(|_| len > 0) {
+                        return Err(Failed::Wrong(format!("{len} bytes at {offset}: {why}")));
                     }
                 }
             }

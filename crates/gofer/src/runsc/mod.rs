@@ -109,6 +109,8 @@ fn run(words: &[OsString]) -> Result<(), Failure> {
     let roots = Roots::open(spec, &args)?;
     let list = roots.list()?;
     process::survive_file_limit();
+    // Where that cannot be, more memory is kept.
+    let _ = gofer_sys::alloc::keep_no_large_pieces();
     LocalFs::limit_places(nofile / 8 * 3);
     let writable: Vec<_> = roots.trees.iter().map(|tree| tree.writable).collect();
     let code = process::Code::mapped();

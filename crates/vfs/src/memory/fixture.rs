@@ -1,4 +1,4 @@
-//! What the tests of the families share.
+//! What tests share: a tree, and what is done in it.
 
 use std::os::fd::BorrowedFd;
 
@@ -9,33 +9,33 @@ use crate::{
 };
 
 /// A tree of 1 MiB and its root.
-pub(super) fn tree() -> (MemFs, Node) {
+pub(crate) fn tree() -> (MemFs, Node) {
     let fs = MemFs::new(1 << 20);
     let root = fs.attach().unwrap().0;
     (fs, root)
 }
 
-pub(super) fn name(text: &str) -> Name<'_> {
+pub(crate) fn name(text: &str) -> Name<'_> {
     Name::new(text.as_bytes()).unwrap()
 }
 
-pub(super) fn xattr(text: &str) -> XattrName<'_> {
+pub(crate) fn xattr(text: &str) -> XattrName<'_> {
     XattrPolicy::All.admit(text.as_bytes()).unwrap()
 }
 
 /// A new file with mode 0644, and opened.
-pub(super) fn file(fs: &MemFs, dir: &Node, at: &str, access: AccessMode) -> (Node, File) {
+pub(crate) fn file(fs: &MemFs, dir: &Node, at: &str, access: AccessMode) -> (Node, File) {
     let flags = CreateFlags { open: OpenFlags::new(access), exclusive: true };
     let (node, file, _) = fs.create(dir, name(at), flags, 0o644, Owner::default()).unwrap();
     (node, file)
 }
 
-pub(super) fn dir(fs: &MemFs, dir: &Node, at: &str) -> Node {
+pub(crate) fn dir(fs: &MemFs, dir: &Node, at: &str) -> Node {
     fs.mkdir(dir, name(at), 0o755, Owner::default()).unwrap().0
 }
 
 /// The names in a directory, in the order it lists them.
-pub(super) fn names(fs: &MemFs, dir: &Node) -> Vec<String> {
+pub(crate) fn names<B: Backend>(fs: &B, dir: &B::Node) -> Vec<String> {
     let file = fs.open(dir, OpenFlags::new(AccessMode::Read)).unwrap();
     let mut names = Vec::new();
     let mut each = |entry: crate::Entry<'_>| {
@@ -46,11 +46,11 @@ pub(super) fn names(fs: &MemFs, dir: &Node) -> Vec<String> {
     names
 }
 
-pub(super) fn write(fs: &MemFs, file: &File, offset: u64, bytes: &[u8]) -> Result<usize> {
+pub(crate) fn write<B: Backend>(fs: &B, file: &B::File, offset: u64, bytes: &[u8]) -> Result<usize> {
     fs.write(file, offset, &mut Taken(bytes))
 }
 
-pub(super) fn read(fs: &MemFs, file: &File, offset: u64, len: usize) -> Result<Vec<u8>> {
+pub(crate) fn read<B: Backend>(fs: &B, file: &B::File, offset: u64, len: usize) -> Result<Vec<u8>> {
     let mut into = Given { bytes: Vec::new(), len };
     let count = fs.read(file, offset, len, &mut into)?;
     assert_eq!(count, into.bytes.len());

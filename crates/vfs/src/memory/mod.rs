@@ -13,7 +13,7 @@ mod attr;
 mod dir;
 mod entry;
 #[cfg(test)]
-mod fixture;
+pub(crate) mod fixture;
 mod io;
 mod lock;
 mod open;
