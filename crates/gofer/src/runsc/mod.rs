@@ -59,12 +59,10 @@ const FAILED: u8 = 128;
 pub(crate) fn main(words: &[OsString]) -> Option<ExitCode> {
     let (name, rest) = words.split_first()?;
     let name = Path::new(name).file_name().unwrap_or_default();
-    let is_gofer = name == NAME;
-    if !is_gofer && name.as_encoded_bytes().starts_with(PREFIX) && !args::asks_for_gofer(rest) {
-        return Some(pass_on(name, rest));
-    }
+    let is_runscs = name.as_encoded_bytes().starts_with(PREFIX);
     let rest = match rest {
-        rest if is_gofer || name.as_encoded_bytes().starts_with(PREFIX) => rest,
+        _ if name == NAME || (is_runscs && args::asks_for_gofer(rest)) => rest,
+        _ if is_runscs => return Some(pass_on(name, rest)),
         [command, rest @ ..] if command == NAME => rest,
         _ => return None,
     };
