@@ -464,6 +464,15 @@ mod tests {
     }
 
     #[test]
+    fn a_failure_says_what_is_wrong() {
+        let said = |error: DecodeError| error.to_string();
+        assert_eq!(said(DecodeError::Unknown(99)), "message number 99 is unknown");
+        assert_eq!(said(DecodeError::IsReply(101)), "message number 101 goes in the other direction");
+        assert_eq!(said(DecodeError::Truncated), "the message is not as long as its fields");
+        assert!(said(DecodeError::Name(Errno::EINVAL)).contains("EINVAL"));
+    }
+
+    #[test]
     fn a_string_has_at_most_65535_bytes() {
         let bytes = vec![b's'; 65_536];
         assert_eq!(Str::new(&bytes), None);
@@ -506,6 +515,7 @@ mod tests {
         assert!(!list.push(&0));
         let list = list.finish();
         assert_eq!(list.len(), 65_535);
+        assert!(!list.is_empty() && List::<u16>::EMPTY.is_empty());
         assert!(list.iter().eq(0..u16::MAX));
 
         let mut wire = Vec::new();
