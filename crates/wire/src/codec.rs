@@ -59,6 +59,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// [`DecodeError::Truncated`] where there are fewer; so for all that follow.
+    #[inline]
     pub fn bytes(&mut self, n: usize) -> Result<&'a [u8], DecodeError> {
         let (head, rest) = self.0.split_at_checked(n).ok_or(DecodeError::Truncated)?;
         self.0 = rest;
@@ -66,31 +67,37 @@ impl<'a> Reader<'a> {
     }
 
     /// The next byte.
+    #[inline]
     pub fn u8(&mut self) -> Result<u8, DecodeError> {
         self.array().map(u8::from_le_bytes)
     }
 
     /// The next two bytes as a number.
+    #[inline]
     pub fn u16(&mut self) -> Result<u16, DecodeError> {
         self.array().map(u16::from_le_bytes)
     }
 
     /// The next four bytes as a number.
+    #[inline]
     pub fn u32(&mut self) -> Result<u32, DecodeError> {
         self.array().map(u32::from_le_bytes)
     }
 
     /// The next eight bytes as a number.
+    #[inline]
     pub fn u64(&mut self) -> Result<u64, DecodeError> {
         self.array().map(u64::from_le_bytes)
     }
 
     /// The next four bytes as a number with a sign.
+    #[inline]
     pub fn i32(&mut self) -> Result<i32, DecodeError> {
         self.array().map(i32::from_le_bytes)
     }
 
     /// The next eight bytes as a number with a sign.
+    #[inline]
     pub fn i64(&mut self) -> Result<i64, DecodeError> {
         self.array().map(i64::from_le_bytes)
     }
@@ -105,6 +112,7 @@ impl<'a> Reader<'a> {
         self.0.is_empty()
     }
 
+    #[inline]
     fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
         let (head, rest) = self.0.split_first_chunk().ok_or(DecodeError::Truncated)?;
         self.0 = rest;
@@ -135,10 +143,12 @@ pub trait Wire<'a>: Sized {
 macro_rules! integers {
     ($($int:ident)*) => { $(
         impl<'a> Wire<'a> for $int {
+            #[inline]
             fn decode(from: &mut Reader<'a>) -> Result<Self, DecodeError> {
                 from.$int()
             }
 
+            #[inline]
             fn encode(&self, into: &mut Vec<u8>) {
                 into.extend_from_slice(&self.to_le_bytes());
             }
@@ -152,10 +162,12 @@ integers! { u8 u16 u32 u64 i32 i64 }
 macro_rules! wire_as_field {
     ($($name:ident)*) => { $(
         impl<'a> $crate::codec::Wire<'a> for $name {
+            #[inline]
             fn decode(from: &mut $crate::codec::Reader<'a>) -> Result<Self, $crate::codec::DecodeError> {
                 $crate::codec::Wire::decode(from).map(Self)
             }
 
+            #[inline]
             fn encode(&self, into: &mut Vec<u8>) {
                 self.0.encode(into);
             }
