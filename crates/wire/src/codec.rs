@@ -525,6 +525,7 @@ mod tests {
             assert!(list.push(&number));
         }
         assert!(!list.push(&0));
+        assert_eq!((list.len(), list.is_empty()), (65_535, false));
         let list = list.finish();
         assert_eq!(list.len(), 65_535);
         assert!(!list.is_empty() && List::<u16>::EMPTY.is_empty());
