@@ -141,11 +141,13 @@ fn a_log_that_nobody_reads_disturbs_nobody() {
 fn stuff(peer: &mut Peer<UnixStream>) {
     let request = message(TGETATTR, &[0_u32.to_le_bytes(), [0xff; 4], [0; 4]].concat());
     peer.0.set_nonblocking(true).unwrap();
-    let requests = request.repeat(64);
-    let mut waited = false;
+    // Each has a tag of its own: one that is in flight must not be used again.
+    let with_tag = |tag: u16| [&request[..5], &tag.to_le_bytes(), &request[7..]].concat();
+    let requests: Vec<u8> = (0..60_000).flat_map(with_tag).collect();
+    let (mut sent, mut waited) = (0, false);
     loop {
-        match peer.0.write(&requests) {
-            Ok(_) => waited = false,
+        match peer.0.write(&requests[sent..]) {
+            Ok(more) => (sent, waited) = ((sent + more) % requests.len(), false),
             Err(error) if error.kind() == ErrorKind::WouldBlock && waited => return,
             // It may only be slow.
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
