@@ -21,20 +21,17 @@ const SEEK_DATA: i32 = 3;
 const SEEK_HOLE: i32 = 4;
 
 impl<B: Backend> Served<B> {
-    /// Reads `size` bytes, fewer only at the end of the file: what is missing the kernel takes for zeros.
+    /// Reads `size` bytes, fewer only at the end of the file, for what is missing the kernel takes to be behind it. So
+    /// an error is the answer whatever was read before.
     pub(crate) fn read(&self, file: FileHandle, offset: u64, size: u32, into: &mut Vec<u8>) -> Result<()> {
         let handle = self.handles.named(file)?;
         let size = usize::try_from(size).map_err(|_| Errno::EINVAL)?;
         let mut at = offset;
         while into.len() < size {
             let left = size - into.len();
-            let read = self.backend.read(&handle.file, at, left, &mut ReadInto::new(into, left));
-            match read {
-                Ok(0) => break,
-                Ok(n) => at = at.checked_add(n as u64).ok_or(Errno::EOVERFLOW)?,
-                // What was read is an answer; the error will come again.
-                Err(_) if !into.is_empty() => break,
-                Err(error) => return Err(error),
+            match self.backend.read(&handle.file, at, left, &mut ReadInto::new(into, left))? {
+                0 => break,
+                n => at = at.checked_add(n as u64).ok_or(Errno::EOVERFLOW)?,
             }
         }
         Ok(())

@@ -28,6 +28,23 @@ fn a_mount_point_is_an_empty_directory() {
 }
 
 #[test]
+fn a_file_does_not_end_where_it_cannot_be_read() {
+    let (life, options) = (Life::default(), Options { passthrough: false, ..Options::default() });
+    let Some(place) = place(|host| Mortal { backend: local(host), life: life.clone() }, &options) else {
+        return;
+    };
+    let content: Vec<u8> = (1..=250).cycle().take(100_000).collect();
+    fs::write(place.host.join("f"), &content).unwrap();
+    life.limit_reads(50_000);
+    let mut bytes = Vec::new();
+    let read = File::open(place.path("f")).unwrap().read_to_end(&mut bytes);
+    assert_eq!(read.err().and_then(|error| error.raw_os_error()), Some(5), "{} bytes", bytes.len());
+    assert!(content.starts_with(&bytes));
+    life.limit_reads(0);
+    assert!(fs::read(place.path("f")).unwrap() == content, "it is as long as it was");
+}
+
+#[test]
 fn a_mount_in_use_goes_on_until_its_last_file_is_closed() {
     let Some(place) = place(local, &Options { passthrough: false, ..Options::default() }) else { return };
     fs::write(place.path("f"), "content").unwrap();

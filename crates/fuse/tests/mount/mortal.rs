@@ -1,8 +1,8 @@
-//! A backend that can die.
+//! A backend that can die, in part or whole.
 
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use gofer_vfs::{
     Allocate, Attr, Backend, CreateFlags, Credentials, Entry, Errno, FileId, Lock, LockHolder, Name, NameBuf,
@@ -10,17 +10,26 @@ use gofer_vfs::{
     XattrFlags, XattrName,
 };
 
-/// Whether a backend still lives.
+/// Whether a backend still lives, and how much of its files can be read.
 #[derive(Clone, Default)]
-pub(crate) struct Life(Arc<AtomicBool>);
+pub(crate) struct Life {
+    over: Arc<AtomicBool>,
+    /// What is behind so many bytes cannot be; 0 is no such place.
+    readable: Arc<AtomicU64>,
+}
 
 impl Life {
     pub(crate) fn end(&self) {
-        self.0.store(true, Ordering::SeqCst);
+        self.over.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn limit_reads(&self, readable: u64) {
+        self.readable.store(readable, Ordering::SeqCst);
     }
 }
 
-/// Any backend, as one behind a connection: when its life has ended everything is answered `ENOTCONN`.
+/// Any backend, as one behind a connection: when its life has ended everything is answered `ENOTCONN`, and what cannot
+/// be read `EIO`.
 pub(crate) struct Mortal<B> {
     pub(crate) backend: B,
     pub(crate) life: Life,
@@ -28,7 +37,7 @@ pub(crate) struct Mortal<B> {
 
 impl<B> Mortal<B> {
     fn alive(&self) -> Result<&B> {
-        if self.life.0.load(Ordering::SeqCst) { Err(Errno::ENOTCONN) } else { Ok(&self.backend) }
+        if self.life.over.load(Ordering::SeqCst) { Err(Errno::ENOTCONN) } else { Ok(&self.backend) }
     }
 }
 
@@ -82,6 +91,11 @@ impl<B: Backend> Backend for Mortal<B> {
         self.backend.lend(file)
     }
     fn read(&self, file: &Self::File, offset: u64, len: usize, into: &mut dyn Sink) -> Result<usize> {
+        let len = match self.life.readable.load(Ordering::SeqCst) {
+            0 => len,
+            end if offset >= end => return Err(Errno::EIO),
+            end => len.min(usize::try_from(end - offset).unwrap_or(len)),
+        };
         self.alive()?.read(file, offset, len, into)
     }
     fn write(&self, file: &Self::File, offset: u64, from: &mut dyn Source) -> Result<usize> {
