@@ -395,14 +395,15 @@ impl Worker<'_> {
                     model.resize(offset, 0);
                 }
                 1 | 2 => {
+                    if len == 0 {
+                        // It would not make the file any longer.
+                        continue;
+                    }
                     let bytes = content(Version { seed: self.chance.next(), len });
                     if model.len() < offset + len {
                         model.resize(offset + len, 0);
                     }
                     model[offset..offset + len].copy_from_slice(&bytes);
-                    if len == 0 {
-                        continue;
-                    }
                     self.write_all(&file, offset as u64, &bytes)?;
                 }
                 _ => {
