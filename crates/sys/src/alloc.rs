@@ -1,5 +1,5 @@
-//! The system's allocator: [`trim`] and [`keep_no_large_pieces`] have it return what is freed, and [`Counting`] counts, for tests of what a
-//! program allocates and keeps.
+//! The system's allocator: [`trim`] and [`keep_no_large_pieces`] have it return what is freed, and [`Counting`] counts,
+//! for tests of what a program allocates and keeps.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;

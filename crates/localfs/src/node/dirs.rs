@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, Weak};
 
 use gofer_vfs::{FileId, FileKind};
 
-use super::{Inner, RINGS, address, lock};
+use super::{Inner, Node, RINGS, address, lock};
 
 /// A tree and a file in it.
 pub(super) type Key = (u8, FileId);
@@ -32,9 +32,11 @@ pub(super) fn note(arc: &Arc<Inner>) {
     }
 }
 
-/// The place that there is of a directory.
-pub(super) fn find(key: Key) -> Option<Arc<Inner>> {
-    lock(dirs_of(key)).as_ref()?.get(&key).and_then(Weak::upgrade)
+/// The node that there is of a directory, which was born then.
+pub(super) fn find(key: Key, birth: u32) -> Option<Node> {
+    let known = lock(dirs_of(key)).as_ref()?.get(&key).and_then(Weak::upgrade);
+    let known = Node(Some(known?));
+    (known.arc().birth == birth).then_some(known)
 }
 
 /// Whether this is the only holder of a place. From then on nobody finds a directory any more.

@@ -233,15 +233,9 @@ impl Node {
             return None;
         }
         let key = (dir.arc().tree()?, attr.id);
-        let known = Self::shared(key, birth(attr))?;
+        let known = dirs::find(key, birth(attr))?;
         known.see_at(dir, name);
         Some(known)
-    }
-
-    /// The node that there is of a directory.
-    fn shared(key: dirs::Key, birth: u32) -> Option<Self> {
-        let known = Self(Some(dirs::find(key)?));
-        (known.arc().birth == birth).then_some(known)
     }
 
     /// Notes where it is, if that is news.
@@ -444,7 +438,7 @@ impl Inner {
 
     /// The node that there is of this directory, which was found just now, and which knows then where.
     fn known(&mut self, dir: &Node, name: Name<'_>) -> Option<Node> {
-        let known = Node::shared(dirs::key(self)?, self.birth)?;
+        let known = dirs::find(dirs::key(self)?, self.birth)?;
         if let Some(fd) = self.fd.get_mut().unwrap_or_else(PoisonError::into_inner).take() {
             drop(known.arc().install(fd));
         }
