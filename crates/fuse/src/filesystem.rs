@@ -86,8 +86,8 @@ impl<B: Backend> Filesystem for Front<B> {
     fn init(&mut self, _: &Request, config: &mut KernelConfig) -> io::Result<()> {
         let served = &self.served;
         let offered = config.capabilities();
-        let mut wanted = InitFlags::FUSE_ATOMIC_O_TRUNC
-            | InitFlags::FUSE_DONT_MASK
+        // Not FUSE_ATOMIC_O_TRUNC: with it a file is emptied before the kernel sees that a program runs from it (ETXTBSY).
+        let mut wanted = InitFlags::FUSE_DONT_MASK
             | InitFlags::FUSE_DO_READDIRPLUS
             | InitFlags::FUSE_READDIRPLUS_AUTO
             | InitFlags::FUSE_ASYNC_DIO

@@ -21,7 +21,6 @@ const ACCESS: i32 = 0o3;
 const WRITE_ONLY: i32 = 0o1;
 const READ_WRITE: i32 = 0o2;
 const EXCLUSIVE: i32 = 0o200;
-const TRUNCATE: i32 = 0o1000;
 const APPEND: i32 = 0o2000;
 const DSYNC: i32 = 0o10000;
 const SYNC: i32 = 0o4_010_000;
@@ -115,7 +114,7 @@ impl<B: Backend> Served<B> {
         register: Register<'_>,
     ) -> Result<(FileAttr, Opened)> {
         let (dir, child) = (self.inodes.named(dir)?, name(child)?);
-        let open = OpenFlags { truncate: false, ..self.open_flags(flags)? };
+        let open = self.open_flags(flags)?;
         let (perm, owner) = (self.perm(&dir, maker), self.owner(&dir, maker));
         let create = CreateFlags { open, exclusive: true };
         let made = self.backend.create(&dir.node(), child, create, perm, owner);
@@ -127,7 +126,8 @@ impl<B: Backend> Served<B> {
         Ok((told, self.opened(inode, file, open, register)))
     }
 
-    /// What is to be done, from the flags of `open(2)`.
+    /// What is to be done, from the flags of `open(2)`. `O_TRUNC` is not among them: the kernel empties a file when it
+    /// has opened it.
     fn open_flags(&self, flags: i32) -> Result<OpenFlags> {
         let collects = self.writeback.load(Ordering::Relaxed);
         let access = match flags & ACCESS {
@@ -138,7 +138,6 @@ impl<B: Backend> Served<B> {
             _ => return Err(Errno::EINVAL),
         };
         Ok(OpenFlags {
-            truncate: flags & TRUNCATE != 0,
             // A kernel that collects writes knows where the end is.
             append: flags & APPEND != 0 && !collects,
             sync: match flags & SYNC {
@@ -148,7 +147,7 @@ impl<B: Backend> Served<B> {
             },
             no_atime: flags & NO_ATIME != 0,
             // The kernel leaves that to us.
-            clears_set_id: access.writes() || flags & TRUNCATE != 0,
+            clears_set_id: access.writes(),
             ..OpenFlags::new(access)
         })
     }

@@ -4,12 +4,16 @@ use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt, symlink};
+use std::process::Command;
 
 use gofer_fuse::{Cache, Options};
 use gofer_vfs::ReadOnly;
-use rustix::fs::{CWD, FallocateFlags, RenameFlags, Timespec, Timestamps, XattrFlags};
+use rustix::fs::{CWD, FallocateFlags, OFlags, RenameFlags, Timespec, Timestamps, XattrFlags};
 
 use crate::{Place, everywhere, local, place};
+
+/// `O_TRUNC` of `open(2)`.
+const O_TRUNC: i32 = OFlags::TRUNC.bits().cast_signed();
 
 #[test]
 fn files_are_read_and_written() {
@@ -42,6 +46,22 @@ fn files_are_read_and_written() {
         assert_eq!(fs::metadata(&path).unwrap().len(), 20);
         drop(OpenOptions::new().write(true).truncate(true).open(&path).unwrap());
         assert_eq!(fs::read(&path).unwrap(), b"");
+    });
+}
+
+#[test]
+fn a_program_that_runs_is_not_emptied() {
+    everywhere(|place, _| {
+        let path = place.path("program");
+        fs::copy("/bin/sleep", &path).unwrap();
+        let len = fs::metadata(&path).unwrap().len();
+        let mut program = Command::new(&path).arg("60").spawn().unwrap();
+        let emptied = OpenOptions::new().read(true).custom_flags(O_TRUNC).open(&path);
+        let left = fs::metadata(&path).unwrap().len();
+        program.kill().unwrap();
+        program.wait().unwrap();
+        assert_eq!(emptied.unwrap_err().kind(), ErrorKind::ExecutableFileBusy);
+        assert_eq!(left, len);
     });
 }
 
