@@ -254,6 +254,7 @@ impl Plan {
             let wanted = namespaces::wanted(*layers, &self.trees);
             match self.split(*layers, wanted) {
                 Ok(Now::Keeper(child)) => {
+                    process::Code::mapped().forget();
                     let ended = child.keep();
                     (self.at_end)(Some(ended));
                     std::process::exit(match ended {
