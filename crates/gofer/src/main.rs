@@ -8,6 +8,7 @@ mod check;
 mod client;
 mod config;
 mod demo;
+mod events;
 mod export;
 mod generate;
 mod log;

@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::sync::Arc;
-use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -18,6 +17,7 @@ use gofer_vfs::{Access, Errno, ReadOnly};
 use crate::args::{LogFormat, Settings};
 use crate::banner::Banner;
 use crate::config::{Config, Listen, Surroundings};
+use crate::events::Events;
 use crate::report::{self, Failure};
 use crate::{export, log, sandbox, signals};
 
@@ -54,10 +54,9 @@ pub(crate) fn run(settings: Settings) -> Result<(), Failure> {
     let _ = gofer_sys::alloc::keep_no_large_pieces();
     let (sealed, given_up) = sandbox::enter(&config, trees, files)?;
     banner.sealed(&given_up);
-    let (events, next) = mpsc::channel();
-    let stop = events.clone();
-    // The receiver lives as long as this function, and nothing is to be stopped after it.
-    signals::watch(signals, move || drop(stop.send(Event::Stop))).map_err(|error| no_signals(&error))?;
+    let events = Arc::new(Events::new());
+    let stop = Arc::clone(&events);
+    signals::watch(signals, move || stop.put(Event::Stop)).map_err(|error| no_signals(&error))?;
     announce(&banner, &config, colour);
     if let Some(ready) = ready {
         tell(ready, &doors)?;
@@ -65,10 +64,10 @@ pub(crate) fn run(settings: Settings) -> Result<(), Failure> {
     let exports = config.exports.iter().enumerate();
     let exports =
         exports.map(|(number, export)| open(&sealed, number, export, &config)).collect::<Result<_, _>>()?;
-    let doors = if config.once { first(doors, &events, &next)? } else { doors };
+    let doors = if config.once { first(doors, &events)? } else { doors };
     gofer_sys::alloc::trim();
     let server = Server::new(exports, config.limits).map_err(no_thread)?;
-    serve(&sealed, &server, doors, config.drain, (&events, &next), code)
+    serve(&sealed, &server, doors, config.drain, &events, code)
 }
 
 fn no_signals(error: &io::Error) -> Failure {
@@ -203,7 +202,7 @@ fn serve(
     server: &Arc<Server<Access<LocalFs>>>,
     doors: Vec<Door>,
     drain: Duration,
-    (events, next): (&Sender<Event>, &Receiver<Event>),
+    events: &Arc<Events<Event>>,
     code: Code,
 ) -> Result<(), Failure> {
     let mut sources = doors.len();
@@ -212,10 +211,10 @@ fn serve(
             Door::Listener(listener) => server.listen(listener).map_err(no_thread)?,
             Door::Connection(socket, _) => {
                 let connection = server.connect(socket).map_err(Failure::running)?;
-                let events = events.clone();
+                let events = Arc::clone(events);
                 spawn("connection", move || {
                     connection.wait();
-                    let _ = events.send(Event::Ended);
+                    events.put(Event::Ended);
                 })?;
             }
         }
@@ -223,10 +222,10 @@ fn serve(
     // What was called until here is not called again, as a rule.
     code.forget();
     while sources > 0 {
-        match next.recv() {
-            Ok(Event::Ended) => sources -= 1,
-            Ok(Event::Came(..)) => {}
-            Ok(Event::Stop) | Err(_) => break,
+        match events.next() {
+            Event::Ended => sources -= 1,
+            Event::Came(..) => {}
+            Event::Stop => break,
         }
     }
     let cut = server.drain(drain);
@@ -238,16 +237,16 @@ fn serve(
 
 /// The connection that is there, or the first that comes, with the doors closed behind it; none when told to
 /// end before.
-fn first(doors: Vec<Door>, events: &Sender<Event>, next: &Receiver<Event>) -> Result<Vec<Door>, Failure> {
+fn first(doors: Vec<Door>, events: &Arc<Events<Event>>) -> Result<Vec<Door>, Failure> {
     let mut waiting = Vec::new();
     for door in doors {
         let Door::Listener(listener) = door else { return Ok(vec![door]) };
-        let (acceptor, events) = (listener.acceptor(), events.clone());
+        let (acceptor, events) = (listener.acceptor(), Arc::clone(events));
         waiting.push((acceptor, spawn("accept", move || accept(&listener, &events))?));
     }
-    let came = match next.recv() {
-        Ok(Event::Came(first)) => first.map(|door| vec![door]),
-        Ok(Event::Stop | Event::Ended) | Err(_) => Ok(Vec::new()),
+    let came = match events.next() {
+        Event::Came(first) => first.map(|door| vec![door]),
+        Event::Stop | Event::Ended => Ok(Vec::new()),
     };
     for (acceptor, thread) in waiting {
         acceptor.stop();
@@ -258,7 +257,7 @@ fn first(doors: Vec<Door>, events: &Sender<Event>, next: &Receiver<Event>) -> Re
 }
 
 /// Waits for one connection.
-fn accept(listener: &Listener, events: &Sender<Event>) {
+fn accept(listener: &Listener, events: &Events<Event>) {
     let address = listener.address();
     let came = match listener.accept() {
         Ok(Some(socket)) => Ok(Door::Connection(socket, address.clone())),
@@ -267,8 +266,8 @@ fn accept(listener: &Listener, events: &Sender<Event>) {
             Err(Failure::running(format!("cannot accept a connection at {address}: {errno}; try again")))
         }
     };
-    // Nobody waits for a second one.
-    let _ = events.send(Event::Came(came));
+    // A second one is nobody's.
+    events.put(Event::Came(came));
 }
 
 fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, Failure> {
@@ -290,8 +289,8 @@ mod tests {
     #[test]
     fn serving_asks_for_the_proof() {
         type Trees = Arc<Server<Access<LocalFs>>>;
-        type Events<'a> = (&'a Sender<Event>, &'a Receiver<Event>);
-        type Serve = fn(&Sealed, &Trees, Vec<Door>, Duration, Events<'_>, Code) -> Result<(), Failure>;
+        type Queue = Arc<Events<Event>>;
+        type Serve = fn(&Sealed, &Trees, Vec<Door>, Duration, &Queue, Code) -> Result<(), Failure>;
         let _: Serve = serve;
     }
 }
