@@ -73,8 +73,11 @@ fn frames_are_those_of_the_protocol() {
     assert_eq!(head, bytes("0000 00 00 02000000"));
     datagram(FStatReq::NUMBER, &FStatReq { fd: FdId(1) }, &mut head);
     assert_eq!(head, bytes("0300 00 00 0100000000000000"));
-    let rest = frame(PReadReq::NUMBER, &PReadResp { data: Taken(b"abc") }, &mut head);
-    assert_eq!((head, rest), (bytes("0b000000 0c00 0000 0300000000000000"), &b"abc"[..]));
+    let read = PReadResp { data: Taken(b"abc") };
+    assert_eq!(datagram(PReadReq::NUMBER, &read, &mut head), b"abc");
+    assert_eq!(head, bytes("0c00 00 00 0300000000000000"));
+    assert_eq!(frame(PReadReq::NUMBER, &read, &mut head), b"abc");
+    assert_eq!(head, bytes("0b000000 0c00 0000 0300000000000000"));
     let header = bytes("d6000000 0100 ffff");
     assert_eq!(Header::decode(header.first_chunk().unwrap()), Header { length: 214, number: 1 });
 }
@@ -167,8 +170,14 @@ fn files() {
     );
     let entry = Dirent { ino: 0x1234, dev_minor: 1, dev_major: 254, offset: 99, kind: 8, name: s("f") };
     assert_eq!((encoded(&entry).len(), Dirent::record_len(1)), (Dirent::encoded_len(1), 24));
+    // A `struct linux_dirent64`: 19 bytes, the name and its zero, rounded up to eight.
+    for (name_len, record_len) in [(1, 24), (4, 24), (5, 32), (12, 32), (13, 40), (255, 280)] {
+        assert_eq!(Dirent::record_len(name_len), record_len);
+    }
     let mut room = Vec::new();
-    let entries = Dirents(list(&mut room, [entry]));
+    let mut entries = ListBuf::new(&mut room);
+    assert!(entries.push_dirent(&entry));
+    let entries = Dirents(entries.finish());
     reply(
         Getdents64Resp { entries },
         &bytes("0100 3412000000000000 01000000 fe000000 6300000000000000 08 0100 66"),
@@ -179,6 +188,9 @@ fn files() {
     let set = SetStatReq { fd: FdId(7), mask, mode: 0o600, uid, gid, size: 100, atime: still, mtime: still };
     let fields = "0700000000000000 02020000 80010000 ffffffff ffffffff 6400000000000000";
     request(set, &[bytes(fields), vec![0; 32]].concat());
+    let all = SetStatReq { mask: SetStatReq::ALL, ..set };
+    let fields = "0700000000000000 7a020000 80010000 ffffffff ffffffff 6400000000000000";
+    request(all, &[bytes(fields), vec![0; 32]].concat());
 }
 
 #[test]

@@ -252,6 +252,14 @@ fn encoded_body<'a>(number: u8, encode: impl FnOnce(Tag, &mut Vec<u8>) -> &'a [u
     frame.split_off(HEADER)
 }
 
+/// A datagram, which has the body of a frame.
+fn datagram<'a>(encode: impl FnOnce(&mut Vec<u8>) -> &'a [u8]) -> Vec<u8> {
+    let mut datagram = b"left over".to_vec();
+    let payload = encode(&mut datagram);
+    datagram.extend_from_slice(payload);
+    datagram
+}
+
 /// `message` comes back from its body, from no shorter one than `shortest`, and from a longer one only where
 /// it does not end in data.
 fn survives<'b, M: PartialEq + Debug>(
@@ -279,6 +287,7 @@ fn survives<'b, M: PartialEq + Debug>(
 fn request_survives(message: Request<'_>, junk: &[u8]) {
     let number = message.number();
     let body = encoded_body(number, |tag, head| message.encode(tag, head));
+    assert_eq!(datagram(|head| message.encode_datagram(head)), [&[number, 0], &body[..]].concat());
     let longer = [&body[..], junk].concat();
     let shortest = if matches!(message, Request::Fsync(_)) { 4 } else { body.len() };
     let ends_in_data = matches!(message, Request::Write(_));
@@ -288,6 +297,7 @@ fn request_survives(message: Request<'_>, junk: &[u8]) {
 fn reply_survives(message: Reply<'_>, junk: &[u8]) {
     let number = message.number();
     let body = encoded_body(number, |tag, head| message.encode(tag, head));
+    assert_eq!(datagram(|head| message.encode_datagram(head)), [&[number, 0], &body[..]].concat());
     let longer = [&body[..], junk].concat();
     let ends_in_data = matches!(message, Reply::Read(_) | Reply::Readdir(_));
     survives(&message, &body, &longer, body.len(), ends_in_data, |body| Reply::decode(number, body));

@@ -94,7 +94,7 @@ fn session() {
     );
     request(
         1,
-        Tversion { msize: 1 << 20, version: s("9P2000.L.Google.13") },
+        Tversion { msize: MESSAGE_MAX, version: s("9P2000.L.Google.13") },
         "1f000000 64 0100 00001000 1200 3950323030302e4c2e476f6f676c652e3133",
     );
     reply(
