@@ -180,6 +180,111 @@ mod tests {
     }
 
     #[test]
+    fn a_range_ends_with_the_largest_file() {
+        for (start, length, result) in [
+            (END, 0, Ok(())),
+            (END, 1, Ok(())),
+            (0, END + 1, Ok(())),
+            (END, 2, Err(Errno::EINVAL)),
+            (END + 1, 0, Err(Errno::EINVAL)),
+            (0, END + 2, Err(Errno::EINVAL)),
+            (u64::MAX, 2, Err(Errno::EINVAL)),
+        ] {
+            assert_eq!(Ranges::default().set(1, lock(Shared, start, length)), result, "{start} {length}");
+        }
+    }
+
+    /// How bytes 0, 1, 2 are held, and all that follow as if they were one.
+    type Bytes = [Option<LockKind>; 4];
+
+    /// Sets a lock, or releases what is of another kind.
+    #[derive(Clone, Copy, Debug)]
+    struct Step {
+        sets: bool,
+        kind: LockKind,
+        first: usize,
+        last: usize,
+    }
+
+    impl Step {
+        fn every() -> Vec<Self> {
+            let deeds =
+                [(true, Unlock), (true, Shared), (true, Exclusive), (false, Shared), (false, Exclusive)];
+            let spans = (0..4).flat_map(|first| (first..4).map(move |last| (first, last)));
+            spans
+                .flat_map(|(first, last)| deeds.map(|(sets, kind)| Self { sets, kind, first, last }))
+                .collect()
+        }
+
+        fn take(self, ranges: &mut Ranges, bytes: &mut Bytes) {
+            let lock = span(self.kind, self.first, self.last);
+            let (before, grows) = (ranges.len(), ranges.grows(1, lock).unwrap());
+            let deed = if self.sets { Ranges::set } else { Ranges::release_other_kind };
+            deed(ranges, 1, lock).unwrap();
+            for byte in &mut bytes[self.first..=self.last] {
+                *byte = match self.kind {
+                    Unlock => None,
+                    kind if self.sets => Some(kind),
+                    kind => byte.filter(|held| *held == kind),
+                };
+            }
+            assert_eq!(grows, self.kind != Unlock || ranges.len() > before);
+        }
+    }
+
+    fn span(kind: LockKind, first: usize, last: usize) -> Lock {
+        let length = if last == 3 { 0 } else { last - first + 1 };
+        lock(kind, first as u64, length as u64)
+    }
+
+    /// One lock for all bytes of a kind that touch.
+    fn joined(bytes: &Bytes) -> Vec<Lock> {
+        let mut first = 0;
+        let parts = bytes.chunk_by(|one, next| one == next).filter_map(|part| {
+            let start = first;
+            first += part.len();
+            part[0].map(|kind| span(kind, start, first - 1))
+        });
+        parts.collect()
+    }
+
+    #[test]
+    fn a_byte_is_held_as_the_last_step_left_it() {
+        let every = Step::every();
+        let pairs = every.iter().flat_map(|one| every.iter().map(move |other| (one, other)));
+        for steps in pairs.flat_map(|(one, other)| every.iter().map(move |last| [*one, *other, *last])) {
+            let (mut ranges, mut bytes) = (Ranges::default(), Bytes::default());
+            for step in steps {
+                step.take(&mut ranges, &mut bytes);
+            }
+            let held = joined(&bytes);
+            assert_eq!((ranges.len(), ranges.is_empty()), (held.len(), held.is_empty()), "{steps:?}");
+            for lock in held {
+                let holder = Some(LockHolder { lock, pid: 0 });
+                let conflict = |kind| ranges.conflict(2, Lock { kind, length: 1, ..lock });
+                assert_eq!(conflict(Exclusive), Ok(holder), "{steps:?}");
+                assert_eq!(conflict(Shared), Ok(holder.filter(|_| lock.kind == Exclusive)), "{steps:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn owners_leave_each_other_alone() {
+        let mut ranges = Ranges::default();
+        for (owner, start) in [(1, 4), (2, 6), (2, 2)] {
+            ranges.set(owner, lock(Shared, start, 2)).unwrap();
+        }
+        let first = LockHolder { lock: lock(Shared, 2, 2), pid: 0 };
+        assert_eq!(ranges.conflict(3, lock(Exclusive, 0, 0)), Ok(Some(first)));
+        ranges.release_other_kind(1, lock(Exclusive, 0, 0)).unwrap();
+        assert_eq!(ranges.len(), 2);
+        ranges.release_all(1);
+        assert_eq!(ranges.len(), 2);
+        ranges.release_all(2);
+        assert!(ranges.is_empty());
+    }
+
+    #[test]
     fn only_anothers_lock_is_in_the_way() {
         let mut ranges = Ranges::default();
         ranges.set(1, lock(Shared, 5, 0)).unwrap();
