@@ -118,3 +118,67 @@ impl<K, V> Drop for Room<'_, K, V> {
         self.table.held.fetch_sub(self.left, Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the numbers 0 to 9 stand for.
+    fn known(table: &Table<u64, char>) -> String {
+        (0..10).filter_map(|key| table.shard(key).get(&key).copied()).collect()
+    }
+
+    #[test]
+    fn a_number_stands_for_what_was_put_last() {
+        let table = Table::new(3);
+        for (key, value) in [(0, 'a'), (7, 'b'), (9, 'c')] {
+            assert_eq!(table.put(key, value), Ok(()));
+        }
+        assert_eq!(table.put(8, 'd'), Err(Errno::ENFILE));
+        assert_eq!(table.put(7, 'e'), Ok(()), "one for another");
+        assert_eq!(known(&table), "aec");
+        assert_eq!((table.remove(7), table.remove(7)), (Ok('e'), Err(Errno::EBADF)));
+        assert_eq!((table.put(8, 'd'), table.put(7, 'b')), (Ok(()), Err(Errno::ENFILE)));
+        table.clear();
+        assert_eq!(known(&table), "");
+        assert_eq!(table.room(3).map(|_| ()), Ok(()), "all of it is there again");
+    }
+
+    #[test]
+    fn room_counts_until_it_is_given_back() {
+        let table = Table::new(3);
+        assert_eq!(table.room(4).err(), Some(Errno::ENFILE));
+        let mut room = table.room(2).unwrap();
+        assert_eq!(table.room(2).err(), Some(Errno::ENFILE));
+        assert_eq!(table.put(0, 'a'), Ok(()));
+        assert_eq!(table.put(1, 'b'), Err(Errno::ENFILE));
+        room.put(2, 'c');
+        assert_eq!(table.put(1, 'b'), Err(Errno::ENFILE));
+        drop(room);
+        assert_eq!((table.put(1, 'b'), table.put(3, 'd')), (Ok(()), Err(Errno::ENFILE)));
+        assert_eq!(known(&table), "abc");
+    }
+
+    #[test]
+    fn a_part_of_which_little_is_in_use_is_made_smaller() {
+        let table = Table::new(1000);
+        let keys: Vec<_> = (0..600).map(|n| n * SHARDS as u64).collect();
+        for key in &keys {
+            table.put(*key, *key).unwrap();
+        }
+        let capacity = || table.shard(0).capacity();
+        let full = capacity();
+        let (much, little) = (full / 4, full / 32);
+        for key in &keys[much..] {
+            table.remove(*key).unwrap();
+        }
+        assert!(capacity() > full / 2);
+        for key in &keys[little..much] {
+            table.remove(*key).unwrap();
+        }
+        assert!(capacity() < full / 2);
+        for key in &keys[..little] {
+            assert_eq!(table.remove(*key), Ok(*key));
+        }
+    }
+}

@@ -198,3 +198,77 @@ impl<B: Backend> Fds<B> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use gofer_vfs::{MemFs, OpenFlags};
+
+    use super::*;
+
+    fn fds() -> Fds<MemFs> {
+        Fds::new(10, Quota::new(10))
+    }
+
+    fn place(kind: FileKind) -> Place<MemFs> {
+        let (node, _) = MemFs::new(1 << 20).attach().unwrap();
+        Place { node, kind, is_root: false }
+    }
+
+    fn open(fds: &Fds<MemFs>, kind: FileKind, access: Option<AccessMode>) -> Open<MemFs> {
+        let tree = MemFs::new(1 << 20);
+        let (node, _) = tree.attach().unwrap();
+        let file = tree.open(&node, OpenFlags::new(AccessMode::Read)).unwrap();
+        Open::new(fds.room(1).unwrap(), Place { node, kind, is_root: false }, file, access)
+    }
+
+    #[test]
+    fn a_number_is_used_once() {
+        let fds = fds();
+        let entry = || Entry::Place(place(FileKind::Directory));
+        let [one, two] = fds.numbers().unwrap().give([entry(), entry()]);
+        assert!(one != FdId::NONE && two != FdId::NONE && one != two);
+        assert!(fds.place(one).is_ok() && fds.place(two).is_ok());
+        assert!(fds.remove(one).is_ok() && fds.remove(two).is_ok());
+        assert_eq!(fds.place(one).err(), Some(Errno::EBADF));
+        let [three] = fds.numbers().unwrap().give([entry()]);
+        assert!(![FdId::NONE, one, two].contains(&three));
+    }
+
+    #[test]
+    fn a_number_stands_for_one_kind() {
+        let fds = fds();
+        let opened = open(&fds, FileKind::Regular, None);
+        let (socket, _share) = (Arc::new(std::io::pipe().unwrap().0.into()), fds.room(1).unwrap());
+        let bound = Bound { place: place(FileKind::Socket), socket, _share };
+        let [dir, file, opened, bound] = fds.numbers().unwrap().give([
+            Entry::Place(place(FileKind::Directory)),
+            Entry::Place(place(FileKind::Regular)),
+            Entry::Open(Arc::new(opened)),
+            Entry::Bound(Arc::new(bound)),
+        ]);
+        let each = [dir, file, opened, bound, FdId::NONE];
+        let (no, bad) = (Some(Errno::EINVAL), Some(Errno::EBADF));
+        assert_eq!(each.map(|fd| fds.place(fd).err()), [None, None, no, no, bad]);
+        assert_eq!(each.map(|fd| fds.dir(fd).err()), [None, Some(Errno::ENOTDIR), no, no, bad]);
+        assert_eq!(each.map(|fd| fds.open(fd).err()), [no, no, None, no, bad]);
+        assert_eq!(each.map(|fd| fds.bound(fd).err()), [no, no, no, None, bad]);
+    }
+
+    #[test]
+    fn a_file_is_used_as_it_was_opened_and_a_fifo_elsewhere() {
+        let fds = fds();
+        let bad = Err(Errno::EBADF);
+        for (access, reads, writes) in [
+            (None, bad, bad),
+            (Some(AccessMode::Read), Ok(()), bad),
+            (Some(AccessMode::Write), bad, Ok(())),
+            (Some(AccessMode::ReadWrite), Ok(()), Ok(())),
+        ] {
+            let file = open(&fds, FileKind::Regular, access);
+            assert_eq!((file.check_reads(), file.check_writes()), (reads, writes), "{access:?}");
+            let fifo = open(&fds, FileKind::Fifo, access);
+            let elsewhere = |result: Result<()>| result.and(Err(Errno::ESPIPE));
+            assert_eq!((fifo.check_reads(), fifo.check_writes()), (elsewhere(reads), elsewhere(writes)));
+        }
+    }
+}

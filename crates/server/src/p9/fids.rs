@@ -1,5 +1,7 @@
 //! Fids: what a client holds.
 
+#[cfg(test)]
+mod fixture;
 #[cfg(all(test, loom))]
 mod model;
 
@@ -273,10 +275,75 @@ impl<B: Backend> Fids<B> {
 mod tests {
     use gofer_vfs::MemFs;
 
+    use super::fixture::{FID, Held, OTHER};
     use super::*;
 
     #[test]
     fn an_entry_is_small() {
         assert_eq!(size_of::<(u32, Entry<MemFs>)>(), 24, "MemFs has nodes of a pointer, as LocalFs has");
+    }
+
+    #[test]
+    fn one_at_a_time_opens_a_fid() {
+        let held = Held::new(1);
+        assert_eq!(held.fids.claim(FID).err(), Some(Errno::EBADF));
+        held.fids.insert(FID, held.place(0)).unwrap();
+        let claim = held.fids.claim(FID).unwrap();
+        assert_eq!(held.fids.claim(FID).err(), Some(Errno::EINVAL));
+        assert!(held.fids.get(FID).unwrap().open().is_none(), "not yet");
+        drop(claim);
+        let claim = held.fids.claim(FID).unwrap();
+        let open = held.open(claim.place());
+        claim.set_open(open);
+        assert_eq!(held.fids.claim(FID).err(), Some(Errno::EINVAL));
+        assert!(held.fids.get(FID).unwrap().open().is_some());
+        held.fids.clear();
+        assert_eq!(held.fids.get(FID).err(), Some(Errno::EBADF));
+        assert!(held.fids.room(1).is_ok(), "the file is closed");
+    }
+
+    #[test]
+    fn what_is_created_takes_the_place_of_what_was_claimed_only() {
+        let held = Held::new(1);
+        held.fids.insert(FID, held.place(0)).unwrap();
+        let claim = held.fids.claim(FID).unwrap();
+        let open = held.open(claim.place());
+        assert_eq!(claim.replace(held.place(7), open), Ok(()));
+        let created = held.fids.get(FID).unwrap();
+        assert_eq!((created.place.export, created.open().is_some()), (7, true));
+        drop(created);
+
+        held.fids.insert(FID, held.place(0)).unwrap();
+        let claim = held.fids.claim(FID).unwrap();
+        held.fids.insert(FID, held.place(1)).unwrap();
+        let open = held.open(claim.place());
+        assert_eq!(claim.replace(held.place(7), open), Err(Errno::EBADF));
+        let fid = held.fids.get(FID).unwrap();
+        assert_eq!((fid.place.export, fid.open().is_some()), (1, false));
+        assert!(held.fids.room(1).is_ok(), "what was created is closed");
+    }
+
+    #[test]
+    fn no_fid_is_no_number_for_a_place() {
+        let held = Held::new(1);
+        assert_eq!(held.fids.insert(p9::Fid::NONE, held.place(0)), Err(Errno::EINVAL));
+        assert_eq!(held.fids.insert(FID, held.place(0)), Ok(()));
+        assert_eq!(held.fids.insert(OTHER, held.place(0)), Err(Errno::ENFILE));
+    }
+
+    #[test]
+    fn names_change_in_directories_and_for_google_in_closed_ones() {
+        let google = Version(1);
+        let open = Held::with_open();
+        assert_eq!(open.fids.get(FID).unwrap().check_dir(Version::BASE), Ok(()));
+        assert_eq!(open.fids.get(FID).unwrap().check_dir(google), Err(Errno::EINVAL));
+
+        let held = Held::new(2);
+        held.fids.insert(FID, held.place(0)).unwrap();
+        held.fids.insert(OTHER, Place { kind: FileKind::Regular, ..held.place(0) }).unwrap();
+        for version in [Version::BASE, google] {
+            assert_eq!(held.fids.get(FID).unwrap().check_dir(version), Ok(()));
+            assert_eq!(held.fids.get(OTHER).unwrap().check_dir(version), Err(Errno::EINVAL));
+        }
     }
 }

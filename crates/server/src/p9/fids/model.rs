@@ -5,49 +5,10 @@
 
 use std::sync::Arc;
 
-use gofer_vfs::{MemFs, OpenFlags};
 use loom::thread;
 
+use super::fixture::{FID, Held, OTHER};
 use super::*;
-
-const FID: p9::Fid = p9::Fid(1);
-/// In another table than [`FID`].
-const OTHER: p9::Fid = p9::Fid(2);
-
-/// A table, and a tree for it.
-struct Held {
-    fids: Fids<MemFs>,
-    tree: MemFs,
-}
-
-impl Held {
-    /// Room for one open file.
-    fn new(limit: usize) -> Arc<Self> {
-        Arc::new(Self { fids: Fids::new(limit, Quota::new(1)), tree: MemFs::new(1 << 20) })
-    }
-
-    /// The root, found through an export.
-    fn place(&self, export: u16) -> Place<MemFs> {
-        let (node, attr) = self.tree.attach().unwrap();
-        Place { node, user: PeerUid::NONE, export, kind: attr.kind, is_root: true }
-    }
-
-    fn open(&self, place: &Place<MemFs>) -> Open<MemFs> {
-        let room = self.fids.room(1).unwrap();
-        let file = self.tree.open(&place.node, OpenFlags::new(AccessMode::Read)).unwrap();
-        Open::new(room, file, AccessMode::Read)
-    }
-
-    /// With [`FID`] for a place that is open.
-    fn with_open() -> Arc<Self> {
-        let held = Self::new(10);
-        held.fids.insert(FID, held.place(0)).unwrap();
-        let claim = held.fids.claim(FID).unwrap();
-        let open = held.open(claim.place());
-        claim.set_open(open);
-        held
-    }
-}
 
 /// States: open, in use, clunked, both, closed. A file is open for as long as somebody uses it, and is closed, and its
 /// room given back, with the last of them.
