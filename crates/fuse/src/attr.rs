@@ -45,7 +45,8 @@ impl<B: Backend> Served<B> {
             gid: change.gid.and_then(|gid| ids.gid(PeerGid(gid))),
             size: change.size,
             atime: change.atime.map(set_time).transpose()?,
-            mtime: change.mtime.map(set_time).transpose()?,
+            // A change of size moves it. A kernel that collects writes says the time, too, which only an owner may.
+            mtime: change.mtime.filter(|_| change.size.is_none()).map(set_time).transpose()?,
             ctime: false,
         };
         // A change of size by an ordinary user takes set-id bits away, which the kernel leaves to us.

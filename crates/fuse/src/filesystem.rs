@@ -86,7 +86,8 @@ impl<B: Backend> Filesystem for Front<B> {
     fn init(&mut self, _: &Request, config: &mut KernelConfig) -> io::Result<()> {
         let served = &self.served;
         let offered = config.capabilities();
-        // Not FUSE_ATOMIC_O_TRUNC: with it a file is emptied before the kernel sees that a program runs from it (ETXTBSY).
+        // Not FUSE_ATOMIC_O_TRUNC: it saves a request, but `O_RDONLY | O_TRUNC` then empties a program that runs before the
+        // kernel refuses that (ETXTBSY).
         let mut wanted = InitFlags::FUSE_DONT_MASK
             | InitFlags::FUSE_DO_READDIRPLUS
             | InitFlags::FUSE_READDIRPLUS_AUTO

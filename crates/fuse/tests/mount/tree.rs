@@ -4,7 +4,9 @@ use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt, symlink};
+use std::os::unix::process::CommandExt;
 use std::process::Command;
+use std::thread;
 
 use gofer_fuse::{Cache, Options};
 use gofer_vfs::ReadOnly;
@@ -55,7 +57,13 @@ fn a_program_that_runs_is_not_emptied() {
         let path = place.path("program");
         fs::copy("/bin/sleep", &path).unwrap();
         let len = fs::metadata(&path).unwrap().len();
-        let mut program = Command::new(&path).arg("60").spawn().unwrap();
+        // Another test's child can hold the copy open for writing until it executes what it is to be.
+        let mut program = loop {
+            match Command::new(&path).arg0("sleep").arg("60").spawn() {
+                Err(error) if error.kind() == ErrorKind::ExecutableFileBusy => thread::yield_now(),
+                started => break started.unwrap(),
+            }
+        };
         let emptied = OpenOptions::new().read(true).custom_flags(O_TRUNC).open(&path);
         let left = fs::metadata(&path).unwrap().len();
         program.kill().unwrap();
@@ -210,9 +218,12 @@ fn a_write_takes_set_id_bits_away() {
         let Some(place) = place(local, &Options { passthrough, ..Options::default() }) else { return };
         let path = place.path("f");
         fs::write(&path, "x").unwrap();
-        fs::set_permissions(&path, Permissions::from_mode(0o6777)).unwrap();
-        OpenOptions::new().write(true).open(&path).unwrap().write_all(b"y").unwrap();
-        assert_eq!(fs::metadata(place.host.join("f")).unwrap().mode() & 0o7777, 0o777, "{passthrough}");
+        for emptied in [false, true] {
+            fs::set_permissions(&path, Permissions::from_mode(0o6777)).unwrap();
+            OpenOptions::new().write(true).truncate(emptied).open(&path).unwrap().write_all(b"y").unwrap();
+            let mode = fs::metadata(place.host.join("f")).unwrap().mode();
+            assert_eq!(mode & 0o7777, 0o777, "{passthrough} {emptied}");
+        }
     }
 }
 
