@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, PoisonError};
 
-/// A queue of what happened. Waiting for it runs through little code, and that is what stays in memory while a server
-/// has nothing to do; a channel of the standard library keeps half a megabyte more.
+/// A queue of what happened. Waiting for it runs through less code than a channel of the standard library does, and that
+/// code is what stays in memory while a server has nothing to do.
 pub(crate) struct Events<E> {
     queue: Mutex<VecDeque<E>>,
     more: Condvar,
