@@ -65,7 +65,6 @@ pub(crate) fn run(settings: Settings) -> Result<(), Failure> {
     let exports =
         exports.map(|(number, export)| open(&sealed, number, export, &config)).collect::<Result<_, _>>()?;
     let doors = if config.once { first(doors, &events)? } else { doors };
-    gofer_sys::alloc::trim();
     let server = Server::new(exports, config.limits).map_err(no_thread)?;
     serve(&sealed, &server, doors, config.drain, &events, code)
 }
@@ -220,6 +219,7 @@ fn serve(
         }
     }
     // What was called until here is not called again, as a rule.
+    gofer_sys::alloc::trim();
     code.forget();
     while sources > 0 {
         match events.next() {

@@ -293,6 +293,7 @@ impl<P: Protocol, S: Stream> Drop for Connection<P, S> {
 }
 
 impl Memory {
+    #[inline]
     fn is_large(&self) -> bool {
         let keeps_pipes = self.buffers.takes_pages && pages::are_kept();
         self.frame.capacity() > KEEP || self.buffers.is_larger_than(KEEP) || keeps_pipes
