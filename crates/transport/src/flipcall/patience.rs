@@ -15,7 +15,7 @@ const LIMIT: u32 = 60_000;
 
 /// What an answer is worth that came in time, in nanoseconds, as all that follows: in a virtual machine, going to sleep
 /// and being woken takes this thread and the peer about 10 us of processor time, and the peer waits for longer than
-/// that again. With 25 us a gofer of containers takes a fifth more processor time and is hardly faster.
+/// that again.
 const EARNED: u32 = 15_000;
 
 /// What a wait adds that slept, so that now and then there is another try.
@@ -33,7 +33,7 @@ static AWAKE: AtomicU32 = AtomicU32::new(0);
 /// One thread's experience with staying awake.
 ///
 /// It stays awake on what it has earned by that, and pays for the time that it was awake, be it in vain or not. So it
-/// spends no more than that was worth, but for one try at first and after every [`LIMIT`] / [`RESTED`] waits that slept.
+/// spends no more than that was worth, but for two tries at first and in [`LIMIT`] / [`RESTED`] waits that slept.
 /// How soon a peer says something depends on what it was told last, so there is an account for each kind of message.
 #[derive(Debug)]
 pub(crate) struct Patience {
@@ -58,6 +58,11 @@ impl Account {
 
     fn has_enough(self) -> bool {
         self.savings >= if self.pays { EARNED } else { LIMIT }
+    }
+
+    /// After a wait that slept: before the next try there is to be enough for one in vain.
+    fn rest(&mut self) {
+        *self = Self { savings: self.savings + RESTED, pays: false };
     }
 
     /// After so many nanoseconds awake. What lies above the limit is not this thread's: it had to make room for others.
@@ -91,7 +96,7 @@ impl Patience {
         }
         let account = &mut self.accounts[usize::from(self.said.get())];
         if !account.has_enough() {
-            account.savings += RESTED;
+            account.rest();
             return;
         }
         if self.processors == 0 {
@@ -185,7 +190,8 @@ mod tests {
     fn answers_that_come_late_do_not_pay() {
         let mut patience = Patience::new(Waiting::Adaptive);
         let late = Duration::from_nanos(u64::from(EARNED) * 2);
-        let tries = (0..10).filter(|_| looks(&mut patience, 1, Some(late)) > 1).count();
+        let tries =
+            (0..(LIMIT - EARNED) / RESTED).filter(|_| looks(&mut patience, 1, Some(late)) > 1).count();
         assert!((1..=3).contains(&tries), "{tries}: it is not worth it");
     }
 
