@@ -1,8 +1,8 @@
 //! The files and directories that the kernel has open.
 
-use std::collections::HashMap;
 use std::sync::{Arc, RwLock};
 
+use foldhash::HashMap;
 use fuser::{BackingId, FileHandle};
 use gofer_vfs::{Backend, Errno, Result};
 
@@ -29,7 +29,7 @@ struct Table<B: Backend> {
 
 impl<B: Backend> Default for Handles<B> {
     fn default() -> Self {
-        Self(RwLock::new(Table { last: 0, open: HashMap::new() }))
+        Self(RwLock::new(Table { last: 0, open: HashMap::default() }))
     }
 }
 

@@ -1,10 +1,10 @@
 //! What the kernel knows: inodes, their numbers, and how often it looked each of them up.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use foldhash::HashMap;
 use fuser::INodeNo;
 use gofer_vfs::{Attr, Backend, Errno, FileId, FileKind, Gid, Name, NameBuf, Numbers, Result};
 

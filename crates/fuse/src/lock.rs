@@ -6,11 +6,11 @@
 //!
 //! `flock(2)` is left to the kernel: it holds among the programs of this mount.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Condvar, Mutex, Weak};
 use std::thread;
 use std::time::Duration;
 
+use foldhash::HashMap;
 use fuser::{FileHandle, LockOwner, ReplyEmpty};
 use gofer_sys::task::is_interrupted;
 use gofer_vfs::{AccessMode, Backend, Errno, Lock, LockHolder, LockKind, OpenFlags, Ranges, Result};
@@ -36,7 +36,7 @@ const OTHERS: u64 = 1;
 
 impl<B: Backend> Default for Owners<B> {
     fn default() -> Self {
-        Self(HashMap::new())
+        Self(HashMap::default())
     }
 }
 

@@ -28,13 +28,13 @@ mod table;
 mod turn;
 mod xattr;
 
-use std::collections::HashMap;
 use std::num::NonZero;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use foldhash::HashMap;
 use gofer_transport::{Acceptor, Listener, Stream};
 use gofer_vfs::{Backend, Errno};
 

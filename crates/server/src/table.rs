@@ -1,11 +1,11 @@
 //! [`Table`]: what a client holds, by its numbers.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry::{Occupied, Vacant};
 use std::hash::Hash;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
+use foldhash::HashMap;
 use gofer_vfs::{Errno, Result};
 
 use crate::sync::{AtomicUsize, Mutex, MutexGuard};

@@ -1,8 +1,9 @@
 //! [`Numbers`]: which file is which, in 64 bits.
 
-use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Mutex, OnceLock, PoisonError};
+
+use foldhash::HashMap;
 
 use crate::{Errno, Result};
 

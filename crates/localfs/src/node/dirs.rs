@@ -1,9 +1,9 @@
 //! The directories that there are nodes of, so that there is one of each: what fids keep of the way they were walked is
 //! not more than there are directories. Not across trees: one's directory may be above another's root.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, Weak};
 
+use foldhash::HashMap;
 use gofer_vfs::{FileId, FileKind};
 
 use super::{Inner, Node, RINGS, address, lock};

@@ -31,7 +31,6 @@ mod moves;
 mod pace;
 mod ring;
 
-use std::collections::HashMap;
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicUsize, Ordering};
@@ -41,6 +40,7 @@ use std::sync::{
 use std::thread;
 use std::time::{Duration, Instant};
 
+use foldhash::HashMap;
 use gofer_sys::{attr, walk};
 use gofer_vfs::{Attr, Errno, FileId, FileKind, Name, NameBuf, Result};
 

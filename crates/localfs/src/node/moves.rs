@@ -1,11 +1,12 @@
 //! Where this process moved files to, lately and since places first gave up their descriptors: cold places of them, and
 //! of what is below them, are found again.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::os::fd::AsFd;
 use std::sync::Mutex;
 use std::sync::atomic::Ordering;
 
+use foldhash::HashMap;
 use gofer_sys::attr;
 use gofer_vfs::Name;
 
