@@ -244,7 +244,6 @@ impl Line {
         let window = self.window();
         window.copy_in(DATA, head).and_then(|()| window.copy_in(behind, bytes)).map_err(End::Lost)?;
         window.word::<LENGTH>().store(length, Ordering::Relaxed);
-        self.patience.says(head);
         self.hand.pass()
     }
 }
