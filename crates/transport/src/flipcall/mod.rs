@@ -189,7 +189,7 @@ struct Line {
 
 impl Line {
     fn new(window: Window, side: Side, waiting: Waiting) -> Self {
-        Self { hand: Arc::new(Handover::new(window, side)), patience: Patience::new(waiting) }
+        Self { hand: Arc::new(Handover::new(window, side)), patience: Patience::new(waiting, side) }
     }
 
     fn window(&self) -> &Window {

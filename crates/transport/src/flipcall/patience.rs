@@ -7,14 +7,21 @@ use std::time::Instant;
 use gofer_sys::futex;
 
 use super::Waiting;
+use super::handover::Side;
 
 /// How long to stay awake. Waking a peer whose processor sleeps takes up to 40 us in a virtual machine; who gives
 /// up sooner never meets it, for one side has to be awake first.
 const LIMIT: u32 = 60_000;
 
-/// What an answer is worth that came in time, in nanoseconds, as all that follows: in a virtual machine, going to sleep
-/// and being woken takes this thread about 5 us of processor time. It saves the peer as much again, and a long wait.
-const EARNED: u32 = 5_000;
+/// What an answer is worth to an end that came in time, in nanoseconds, as all that follows. In a virtual machine, going to
+/// sleep and being woken takes a thread about 5 us of processor time. That is what a server saves, whose processor
+/// is others', too; a client goes on sooner besides.
+const fn worth(side: Side) -> u32 {
+    match side {
+        Side::Server => 5_000,
+        Side::Client => 15_000,
+    }
+}
 
 /// What a wait adds that slept, so that now and then there is another try.
 const RESTED: u32 = 250;
@@ -35,6 +42,8 @@ static AWAKE: AtomicU32 = AtomicU32::new(0);
 #[derive(Debug)]
 pub(crate) struct Patience {
     waiting: Waiting,
+    /// What an answer is worth.
+    worth: u32,
     savings: u32,
     /// The last try was not in vain. The first answer of a quick peer takes as long as waking it does.
     pays: bool,
@@ -44,14 +53,14 @@ pub(crate) struct Patience {
 
 impl Patience {
     /// Saved enough for one try.
-    pub(crate) fn new(waiting: Waiting) -> Self {
-        Self { waiting, savings: LIMIT, pays: false, processors: 0 }
+    pub(crate) fn new(waiting: Waiting, side: Side) -> Self {
+        Self { waiting, worth: worth(side), savings: LIMIT, pays: false, processors: 0 }
     }
 
     /// Sleeps at once, always.
     #[cfg(test)]
     pub(crate) fn none() -> Self {
-        Self::new(Waiting::Sleep)
+        Self::new(Waiting::Sleep, Side::Server)
     }
 
     /// Stays awake until `answered`, if that promises to be soon, and not for long.
@@ -81,7 +90,7 @@ impl Patience {
     }
 
     fn has_enough(&self) -> bool {
-        self.savings >= if self.pays { EARNED } else { LIMIT }
+        self.savings >= if self.pays { self.worth } else { LIMIT }
     }
 
     /// After a wait that slept: before the next try there is to be enough for one in vain.
@@ -92,7 +101,7 @@ impl Patience {
 
     /// After so many nanoseconds awake. What lies above the limit is not this thread's: it had to make room for others.
     fn settle(&mut self, answered: bool, spent: u32) {
-        let earned = if answered { EARNED } else { 0 };
+        let earned = if answered { self.worth } else { 0 };
         self.savings = (self.savings + earned).saturating_sub(spent.min(LIMIT)).min(MOST);
         self.pays = answered;
     }
@@ -158,7 +167,7 @@ mod tests {
 
     #[test]
     fn who_waits_in_vain_sleeps() {
-        let mut patience = Patience::new(Waiting::Adaptive);
+        let mut patience = Patience::new(Waiting::Adaptive, Side::Server);
         assert!(looks(&mut patience, None) > 1, "a try");
         let again = (1..=LIMIT / RESTED).filter(|_| looks(&mut patience, None) > 1).count();
         assert_eq!(again, 0, "it sleeps");
@@ -167,16 +176,16 @@ mod tests {
 
     #[test]
     fn answers_that_come_late_do_not_pay() {
-        let mut patience = Patience::new(Waiting::Adaptive);
-        let late = Duration::from_nanos(u64::from(EARNED) * 2);
-        let waits = (LIMIT - EARNED) / RESTED;
+        let mut patience = Patience::new(Waiting::Adaptive, Side::Server);
+        let late = Duration::from_nanos(u64::from(patience.worth) * 2);
+        let waits = (LIMIT - patience.worth) / RESTED;
         let tries = (0..waits).filter(|_| looks(&mut patience, Some(late)) > 1).count();
         assert!((1..=12).contains(&tries), "{tries}: it is not worth it");
     }
 
     #[test]
     fn a_peer_that_had_to_be_woken_is_given_a_second_chance() {
-        let mut patience = Patience::new(Waiting::Adaptive);
+        let mut patience = Patience::new(Waiting::Adaptive, Side::Server);
         patience.settle(true, 45_000);
         for _ in 0..100 {
             assert!(patience.has_enough());
