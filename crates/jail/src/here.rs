@@ -11,11 +11,16 @@ impl Plan {
     /// As [`enter`](Self::enter) with all layers, in this process, which somebody has started in namespaces of its
     /// own: of processes, network, System V IPC, host name. There is no second process, and of namespaces only another
     /// one of mounts. What cannot be had of the root or of Landlock is left out and told. There must be one thread
-    /// only; when something is refused the process must end.
+    /// only; when something is refused the process must end. Nobody chooses a [`Strength`](crate::Strength) here, and
+    /// nobody is told to.
     ///
     /// # Errors
     /// What is refused, why, and what to do.
     pub fn enter_here(self) -> Result<(Sealed, Report), Error> {
+        self.seal_here().map_err(Error::without_choice)
+    }
+
+    fn seal_here(self) -> Result<(Sealed, Report), Error> {
         const FLAT: Layers = Layers { namespaces: false, users: false, ..Layers::ALL };
         let mut weaker = Weaker { strict: false, reasons: Vec::new() };
         let mut report = Report::default();
@@ -48,7 +53,7 @@ impl Plan {
         families::restrict(allowed, violation)?;
         report.families = Some(allowed.names());
         report.seccomp = Some(rest.seccomp(&sealed)?);
-        report.weaker = weaker.reasons;
+        report.weaker = weaker.reasons.into_iter().map(Error::without_choice).collect();
         Ok((sealed, report))
     }
 }

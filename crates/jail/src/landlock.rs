@@ -7,7 +7,7 @@ use gofer_sys::landlock::{self, Abi, Below};
 use gofer_vfs::Errno;
 
 use crate::report::Rule;
-use crate::{Error, Layer, Tasks, Tree};
+use crate::{Error, Layer, Strength, Tasks, Tree};
 
 pub(crate) fn rule(tree: &Tree, tasks: Tasks) -> (Rule, Below) {
     let below = Below { write: tree.writable, devices: tree.devices, sockets: tasks.host_sockets };
@@ -32,8 +32,9 @@ pub(crate) fn restrict(
             Layer::Landlock,
             "restricting which files can be opened",
             errno,
-            "use Linux 5.19 or later with Landlock (CONFIG_SECURITY_LANDLOCK, lsm=landlock,..), or say --sandbox auto",
-        )),
+            "use Linux 5.19 or later with Landlock (CONFIG_SECURITY_LANDLOCK, lsm=landlock,..)",
+        )
+        .or(Strength::Auto)),
         Err(errno) => {
             Err(Error::new(Layer::Landlock, "restricting which files can be opened", errno, "allow it"))
         }
@@ -50,6 +51,7 @@ pub(crate) fn is_complete(abi: Abi) -> Result<(), Error> {
         Layer::Landlock,
         format!("restricting {}, with version {} of its interface", open.join(", "), abi.0),
         Errno::EOPNOTSUPP,
-        "use Linux 6.12 or later, or say --sandbox auto",
-    ))
+        "use Linux 6.12 or later",
+    )
+    .or(Strength::Auto))
 }

@@ -15,7 +15,7 @@ use gofer_sys::mount;
 use gofer_sys::namespace::{self, Child, Namespaces, Quotas, Users};
 use gofer_vfs::Errno;
 
-use crate::{Error, GO, Layer, Layers, SEALED, Tree, error};
+use crate::{Error, GO, Layer, Layers, SEALED, Strength, Tree, error};
 
 pub(crate) fn wanted(layers: Layers, trees: &[Tree]) -> Namespaces {
     let users = layers.users && !trees.iter().any(|tree| tree.devices);
@@ -27,25 +27,27 @@ pub(crate) fn wanted(layers: Layers, trees: &[Tree]) -> Namespaces {
 }
 
 pub(crate) fn refused(wanted: Namespaces, errno: Errno) -> Error {
-    let (what, fix) = match (wanted, errno) {
-        (_, Errno::ENOENT) => ("counting threads in /proc/self/task", "mount procfs at /proc"),
-        (_, Errno::EBUSY) => ("making the process that serves", "seal before the first thread is started"),
+    let error = |what, fix| Error::new(Layer::Namespaces, what, errno, fix);
+    match (wanted, errno) {
+        (_, Errno::ENOENT) => error("counting threads in /proc/self/task", "mount procfs at /proc"),
+        (_, Errno::EBUSY) => {
+            error("making the process that serves", "seal before the first thread is started")
+        }
         (Namespaces::None, _) => {
-            ("making the process that serves", "raise the limit on processes (ulimit -u)")
+            error("making the process that serves", "raise the limit on processes (ulimit -u)")
         }
         (Namespaces::Own, _) => {
-            ("making namespaces", "allow clone(2) with CLONE_NEW*, or say --sandbox landlock")
+            error("making namespaces", "allow clone(2) with CLONE_NEW*").or(Strength::Landlock)
         }
         (Namespaces::OwnWithUsers, Errno::ENOSPC) => {
-            ("making namespaces", "raise user.max_user_namespaces and its like, or say --sandbox landlock")
+            error("making namespaces", "raise user.max_user_namespaces and its like").or(Strength::Landlock)
         }
-        (Namespaces::OwnWithUsers, _) => (
+        (Namespaces::OwnWithUsers, _) => error(
             "making a namespace of users",
-            "allow them to this user (kernel.unprivileged_userns_clone, the container's seccomp profile), \
-             or say --sandbox landlock",
-        ),
-    };
-    Error::new(Layer::Namespaces, what, errno, fix)
+            "allow them to this user (kernel.unprivileged_userns_clone, the container's seccomp profile)",
+        )
+        .or(Strength::Landlock),
+    }
 }
 
 /// What the keeper does for the second process: says which users exist, lets it go, and hears what became of it.
@@ -69,32 +71,34 @@ pub(crate) fn let_go(
             Layer::Seccomp,
             "the process that was to serve ended before it was sealed",
             Errno::ECHILD,
-            "see the kernel's log for the system call that was refused, or say --sandbox none",
+            "see the kernel's log for the system call that was refused",
         )
+        .or(Strength::None)
     }))
 }
 
 fn unmapped(users: Users, errno: Errno) -> Error {
-    let (what, fix) = match (users, errno) {
-        (Users::All, _) if namespace::has_more_than_its_own() => (
-            "all users and groups".to_owned(),
-            "allow it (CAP_SETUID, CAP_SETGID, CAP_SETFCAP), or say --sandbox auto",
-        ),
-        (Users::All | Users::Own, _) => (
-            "this user and group".to_owned(),
-            "run as a user and group that exist in the surrounding namespace, or say --sandbox landlock",
-        ),
-        (Users::Range(first, count), Errno::ENOENT) => (
-            format!("{count} users and groups from {first} on"),
+    let error = |what: &str, fix| {
+        Error::new(Layer::Ids, format!("mapping {what} into the namespace of users"), errno, fix)
+    };
+    match (users, errno) {
+        (Users::All, _) if namespace::has_more_than_its_own() => {
+            error("all users and groups", "allow it (CAP_SETUID, CAP_SETGID, CAP_SETFCAP)").or(Strength::Auto)
+        }
+        (Users::All | Users::Own, _) => {
+            error("this user and group", "run as a user and group that exist in the surrounding namespace")
+                .or(Strength::Landlock)
+        }
+        (Users::Range(first, count), Errno::ENOENT) => error(
+            &format!("{count} users and groups from {first} on"),
             "install newuidmap and newgidmap (package uidmap), or leave --map-users out",
         ),
-        (Users::Range(first, count), _) => (
-            format!("{count} users and groups from {first} on"),
+        (Users::Range(first, count), _) => error(
+            &format!("{count} users and groups from {first} on"),
             "have them given to this user in /etc/subuid and /etc/subgid, and newuidmap and newgidmap not \
              kept from their rights (no_new_privs, nosuid), or leave --map-users out",
         ),
-    };
-    Error::new(Layer::Ids, format!("mapping {what} into the namespace of users"), errno, fix)
+    }
 }
 
 /// What is left to do inside: nothing mounted here is to be seen outside.
@@ -120,8 +124,9 @@ fn keep_to_itself() -> Result<(), Error> {
             Layer::Namespaces,
             "making mounts private",
             errno,
-            "allow mount(2) to this user (the container's seccomp or AppArmor profile), or say --sandbox landlock",
+            "allow mount(2) to this user (the container's seccomp or AppArmor profile)",
         )
+        .or(Strength::Landlock)
     })
 }
 
@@ -137,7 +142,8 @@ pub(crate) fn exhaust(quotas: Option<Result<Quotas, Errno>>) -> Result<(), Error
             Layer::Namespaces,
             "letting no more namespaces be made (/proc/sys/user)",
             errno,
-            "let /proc/sys be written to in the container, or say --sandbox auto",
+            "let /proc/sys be written to in the container",
         )
+        .or(Strength::Auto)
     })
 }

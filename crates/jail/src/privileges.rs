@@ -5,7 +5,7 @@
 use gofer_sys::process;
 use gofer_vfs::Errno;
 
-use crate::{Error, Layer};
+use crate::{Error, Layer, Strength};
 
 pub(crate) fn give_up() -> Result<(), Error> {
     process::forbid_new_privileges()
@@ -27,7 +27,8 @@ pub(crate) fn refuse_new_code() -> Result<(), Error> {
             Layer::Privileges,
             "letting no data become code (PR_SET_MDWE)",
             errno,
-            "use Linux 6.3 or later, or say --sandbox auto",
+            "use Linux 6.3 or later",
         )
+        .or(Strength::Auto)
     })
 }

@@ -10,7 +10,7 @@ use gofer_sys::open::ProcFd;
 use gofer_sys::{attr, mount, walk};
 use gofer_vfs::Errno;
 
-use crate::{Error, Layer, Layers, Sealed, Tasks, Tree};
+use crate::{Error, Layer, Layers, Sealed, Strength, Tasks, Tree};
 
 pub(crate) fn enter(trees: &[Tree], tasks: Tasks, layers: Layers) -> Result<Sealed, Error> {
     if !layers.namespaces {
@@ -26,9 +26,9 @@ pub(crate) fn enter(trees: &[Tree], tasks: Tasks, layers: Layers) -> Result<Seal
             Layer::Root,
             "leaving the root directory (pivot_root)",
             errno,
-            "allow it (the container's seccomp profile; the root must not be an initial RAM disk), \
-             or say --sandbox landlock",
+            "allow it (the container's seccomp profile; the root must not be an initial RAM disk)",
         )
+        .or(Strength::Landlock)
     })?;
     Ok(Sealed { procfd, roots })
 }
@@ -36,34 +36,27 @@ pub(crate) fn enter(trees: &[Tree], tasks: Tasks, layers: Layers) -> Result<Seal
 /// A mount of the tree's own. The path leads through the new namespace now: it must still be the same file.
 fn detach(tree: &Tree, tasks: Tasks) -> Result<std::os::fd::OwnedFd, Error> {
     let refused = |what: &str, errno, fix: &str| {
-        Err(Error::new(Layer::Root, format!("{what} {:?}", tree.path), errno, fix.to_owned()))
+        Error::new(Layer::Root, format!("{what} {:?}", tree.path), errno, fix.to_owned())
     };
     let again = match walk::open_root(&tree.path) {
         Ok(again) => again,
-        Err(errno) => return refused("finding again", errno, "give this user the right to search its path"),
+        Err(errno) => {
+            return Err(refused("finding again", errno, "give this user the right to search its path"));
+        }
     };
     let id = |place| attr::stat(place).map(|attr| attr.id);
     if id(again.as_fd()) != id(tree.place.as_fd()) {
-        return refused("finding again", Errno::ESTALE, "do not move it while the server starts; try again");
+        let fix = "do not move it while the server starts; try again";
+        return Err(refused("finding again", Errno::ESTALE, fix));
     }
-    let detached = match mount::detach(again.as_fd()) {
-        Ok(detached) => detached,
-        Err(errno) => {
-            return refused("copying the mount of", errno, "allow mounting, or say --sandbox landlock");
-        }
-    };
+    let detached = mount::detach(again.as_fd())
+        .map_err(|errno| refused("copying the mount of", errno, "allow mounting").or(Strength::Landlock))?;
     let restrictions = mount::Restrictions { read_only: !tree.writable, no_exec: !tasks.donate };
-    match mount::restrict(detached.as_fd(), restrictions) {
-        Ok(()) => Ok(detached),
-        Err(Errno::ENOSYS) => refused(
-            "restricting the mount of",
-            Errno::ENOSYS,
-            "use Linux 5.12 or later, or say --sandbox landlock",
-        ),
-        Err(errno) => {
-            refused("restricting the mount of", errno, "allow mount_setattr(2), or say --sandbox landlock")
-        }
-    }
+    mount::restrict(detached.as_fd(), restrictions).map_err(|errno| {
+        let fix = if errno == Errno::ENOSYS { "use Linux 5.12 or later" } else { "allow mount_setattr(2)" };
+        refused("restricting the mount of", errno, fix).or(Strength::Landlock)
+    })?;
+    Ok(detached)
 }
 
 fn no_more(tree: &Tree, errno: Errno) -> Error {

@@ -168,6 +168,10 @@ fn no_directory_is_donated_that_leads_out() {
     assert_eq!(code(""), Some(128));
     let said = fs::read_to_string(&log).unwrap();
     assert!(said.contains("EPERM") && said.contains("--directfs=false"), "{said}");
+    // What could be better is told, and no option of another command to do without it.
+    assert_eq!(code("--directfs=false --log-fd=-1 --debug-log-fd=7"), Some(0));
+    let said = fs::read_to_string(&log).unwrap();
+    assert!(said.contains("weaker than it could be") && !said.contains("--sandbox"), "{said}");
 }
 
 /// Sends a message, and answers the number of the reply and its first four bytes.
