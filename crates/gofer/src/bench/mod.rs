@@ -44,7 +44,7 @@ use load::Load;
 pub(crate) use operation::Operation;
 pub(crate) use report::{Lane, Outcome};
 use report::{Measured, Measurement, Report};
-pub(crate) use server::{Place, Rights, Scratch, Sealed, Server, sandbox_report};
+pub(crate) use server::{Own, Place, Rights, Scratch, Sealed, Server, sandbox_report};
 use stats::{Latencies, Slice};
 use tree::Tree;
 

@@ -201,7 +201,7 @@ impl fmt::Display for Failed {
 
 /// A process that was started here; it ends when dropped.
 #[derive(Debug)]
-struct Own(Child);
+pub(crate) struct Own(pub(crate) Child);
 
 impl Drop for Own {
     fn drop(&mut self) {

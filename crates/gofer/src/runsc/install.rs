@@ -3,25 +3,32 @@
 //! Three files in a directory: a copy of runsc that starts the second in place of itself ([`elf`](super::elf)), a copy of this
 //! program, and a link to the original, to which this program passes on what is not for a gofer.
 
-use std::fmt::Write;
-use std::fs;
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::io::{self, Write as _};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::time::Instant;
+use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use clap::ValueHint;
 use gofer_sys::process;
 use gofer_vfs::Uid;
 
 use super::{ORIGINAL, elf};
+use crate::bench::{Own, Scratch};
 use crate::report::{self, Failure};
+use crate::signals;
 
 /// The copy of runsc.
 const RUNSC: &str = "runsc";
 /// The copy of this program.
 const GOFER: &str = "gofer";
+/// How long a container may take that does nothing: the first on a slow machine takes seconds.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// What the debug log of a gofer of ours says of itself first.
 pub(crate) const BANNER: &str = "gofer, in place of runsc's own";
 
@@ -47,6 +54,9 @@ pub(crate) fn run(install: &Install) -> Result<(), Failure> {
         .runsc
         .canonicalize()
         .map_err(|error| cannot("copy", &install.runsc, &error, "check --runsc"))?;
+    if !original.is_file() {
+        return Err(Failure::start(format!("{original:?} is no regular file; check --runsc")));
+    }
     let own = std::env::current_exe()
         .map_err(|error| cannot("find", Path::new("this program"), &error, "try again"))?;
     fs::create_dir_all(&install.out)
@@ -73,11 +83,20 @@ pub(crate) fn run(install: &Install) -> Result<(), Failure> {
     link(&original, &out.join(ORIGINAL))?;
     // Last: what it starts is there.
     write(&out.join(RUNSC), &program)?;
+    File::open(&out)
+        .and_then(|dir| dir.sync_all())
+        .map_err(|error| cannot("write", &out, &error, "choose another --out"))?;
     report::print(usage(&out, &original).as_bytes())?;
-    if install.check { check(&out) } else { Ok(()) }
+    if !install.check {
+        return Ok(());
+    }
+    let stop = signals::noted().map_err(|error| {
+        Failure::start(format!("cannot take signals: {}; try again", report::errno(&error)))
+    })?;
+    check(&out, PATIENCE, &stop)
 }
 
-fn cannot(what: &str, path: &Path, error: &std::io::Error, fix: &str) -> Failure {
+fn cannot(what: &str, path: &Path, error: &io::Error, fix: &str) -> Failure {
     Failure::start(format!("cannot {what} {path:?}: {}; {fix}", report::errno(error)))
 }
 
@@ -114,22 +133,31 @@ fn owned(out: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Writes a program; one that is running stays what it is.
+/// Writes a program, which is on disk before it has its name.
 fn write(path: &Path, program: &[u8]) -> Result<(), Failure> {
-    let new = path.with_extension("new");
-    let failed = |error: std::io::Error| cannot("write", path, &error, "choose another --out");
-    // Left over from an attempt that was ended.
-    let _ = fs::remove_file(&new);
-    fs::write(&new, program).map_err(failed)?;
-    fs::set_permissions(&new, fs::Permissions::from_mode(0o755)).map_err(failed)?;
-    fs::rename(&new, path).map_err(failed)
+    put(path, |new| {
+        let mut file = File::create_new(new)?;
+        file.write_all(program)?;
+        file.set_permissions(fs::Permissions::from_mode(0o755))?;
+        file.sync_all()
+    })
 }
 
 fn link(original: &Path, at: &Path) -> Result<(), Failure> {
-    let failed = |error: std::io::Error| cannot("write", at, &error, "choose another --out");
-    let new = at.with_extension("new");
+    put(at, |new| symlink(original, new))
+}
+
+/// Makes something, and then puts it at a path. What was there, and may be running, stays what it is; where nothing new
+/// comes of it, it also stays there.
+fn put(path: &Path, make: impl FnOnce(&Path) -> io::Result<()>) -> Result<(), Failure> {
+    let new = path.with_extension("new");
+    // Left over from an attempt that was ended.
     let _ = fs::remove_file(&new);
-    symlink(original, &new).and_then(|()| fs::rename(&new, at)).map_err(failed)
+    make(&new).and_then(|()| fs::rename(&new, path)).map_err(|error| {
+        // It may be what there was no more room for.
+        let _ = fs::remove_file(&new);
+        cannot("write", path, &error, "choose another --out")
+    })
 }
 
 /// What is there, and how a container manager is told to use it.
@@ -161,27 +189,27 @@ After an update of runsc or gofer, install again.
 }
 
 /// Runs a container, and says what served it.
-fn check(out: &Path) -> Result<(), Failure> {
+fn check(out: &Path, limit: Duration, stop: &AtomicBool) -> Result<(), Failure> {
     let runsc = out.join(RUNSC);
-    let logs = Logs::new()?;
+    let scratch = Scratch::new("runsc")?;
+    let log = scratch.path().join("log");
     let start = Instant::now();
     let mut command = Command::new(&runsc);
-    command.arg(with("--root=", &logs.0.join("state"))).arg(with("--debug-log=", &logs.0.join("log/")));
+    command.arg(with("--root=", &scratch.path().join("state"))).arg(with("--debug-log=", &log.join("")));
     command.args(["--network=none", "--ignore-cgroups"]);
     if process::user().0 != Uid(0) {
         command.arg("--rootless");
     }
-    let said = command.args(["do", "/bin/sh", "-c", "echo served"]).stdin(Stdio::null()).output();
-    let said = said.map_err(|error| cannot("start", &runsc, &error, "check --runsc"))?;
+    // What it makes for the container, and leaves when it is ended.
+    command.env("TMPDIR", scratch.path());
+    command.args(["do", "/bin/sh", "-c", "echo served"]);
+    let said = output(&mut command, scratch.path(), limit, stop)?;
     if !said.status.success() || said.stdout != b"served\n" {
         let why = String::from_utf8_lossy(&said.stderr);
-        return Err(Failure::running(format!(
-            "no container runs: {}; see whether one runs with the original: runsc do true",
-            why.trim().replace('\n', ", ")
-        )));
+        return Err(no_container(why.trim().replace('\n', ", ")));
     }
     let took = start.elapsed().as_secs_f64();
-    let log = logs.gofer().ok_or_else(|| {
+    let log = ours(&log).ok_or_else(|| {
         Failure::running(format!("a container ran, and not by {:?}; is {runsc:?} the copy?", out.join(GOFER)))
     })?;
     let mut text = format!("\nA container ran, in {took:.2} s. Its gofer said:\n");
@@ -198,29 +226,47 @@ fn with(flag: &str, path: &Path) -> std::ffi::OsString {
     word
 }
 
-/// A directory for the logs of one container, removed at the end.
-struct Logs(PathBuf);
-
-impl Logs {
-    fn new() -> Result<Self, Failure> {
-        let dir = std::env::temp_dir().join(format!("gofer-runsc-{}", std::process::id()));
-        fs::create_dir(&dir).map_err(|error| cannot("make", &dir, &error, "set TMPDIR"))?;
-        Ok(Self(dir))
-    }
-
-    /// What the gofer wrote, if it was ours.
-    fn gofer(&self) -> Option<String> {
-        let files = fs::read_dir(self.0.join("log")).ok()?.flatten();
-        let texts = files.filter_map(|file| fs::read_to_string(file.path()).ok());
-        texts.into_iter().find(|text| text.contains(BANNER))
-    }
+fn no_container(why: impl std::fmt::Display) -> Failure {
+    Failure::running(format!(
+        "no container runs: {why}; see whether one runs with the original: runsc do true"
+    ))
 }
 
-impl Drop for Logs {
-    fn drop(&mut self) {
-        // Nothing depends on it.
-        let _ = fs::remove_dir_all(&self.0);
-    }
+/// Runs a command to its end, or ends it: what it started ends with it, as runsc has it. What it says is kept in files
+/// of a directory, for whoever it leaves behind would keep a pipe open.
+fn output(command: &mut Command, dir: &Path, limit: Duration, stop: &AtomicBool) -> Result<Output, Failure> {
+    /// How often to look for its end.
+    const LOOK: Duration = Duration::from_millis(10);
+    let [out, err] = ["out", "err"].map(|name| dir.join(name));
+    let file = |path: &Path| {
+        let file = File::options().create_new(true).append(true).open(path);
+        file.map_err(|error| cannot("write", path, &error, "set TMPDIR to another directory"))
+    };
+    command.stdin(Stdio::null()).stdout(file(&out)?).stderr(file(&err)?);
+    let start = Instant::now();
+    let child = command.spawn();
+    let failed = |error| cannot("start", Path::new(command.get_program()), &error, "check --runsc");
+    let mut own = Own(child.map_err(failed)?);
+    let status = loop {
+        match own.0.try_wait() {
+            Ok(Some(status)) => break status,
+            Ok(None) if stop.load(Ordering::Relaxed) => return Err(no_container("it was interrupted")),
+            Ok(None) if start.elapsed() > limit => {
+                return Err(no_container(format_args!("it took more than {limit:?}")));
+            }
+            Ok(None) => thread::sleep(LOOK),
+            Err(error) => return Err(no_container(report::errno(&error))),
+        }
+    };
+    let said = |path: &Path| fs::read(path).unwrap_or_default();
+    Ok(Output { status, stdout: said(&out), stderr: said(&err) })
+}
+
+/// What the gofer wrote to a directory of logs, if it was ours.
+fn ours(logs: &Path) -> Option<String> {
+    let files = fs::read_dir(logs).ok()?.flatten();
+    let texts = files.filter_map(|file| fs::read_to_string(file.path()).ok());
+    texts.into_iter().find(|text| text.contains(BANNER))
 }
 
 #[cfg(test)]
@@ -277,6 +323,46 @@ mod tests {
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2, "nothing is left over");
     }
 
+    /// As on a disk that is full.
+    #[test]
+    fn what_cannot_be_written_leaves_what_was() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = dir.path().join("runsc");
+        write(&at, b"one").unwrap();
+        let full = put(&at, |new| {
+            fs::write(new, "t")?;
+            Err(io::Error::from_raw_os_error(gofer_vfs::Errno::ENOSPC.number().into()))
+        });
+        let message = full.unwrap_err().to_string();
+        assert!(message.contains("ENOSPC") && message.contains("--out"), "{message}");
+        assert_eq!(fs::read(&at).unwrap(), b"one");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing is left over");
+    }
+
+    /// A container that hung was waited for without end.
+    #[test]
+    fn a_container_that_hangs_is_ended() {
+        let dir = tempfile::tempdir().unwrap();
+        let (runsc, pid) = (dir.path().join(RUNSC), dir.path().join("pid"));
+        let script = format!("#!/bin/sh\necho $$ >{}\nexec sleep 1000\n", pid.display());
+        // Not from here: what another thread starts meanwhile would have it open to write, and it could not be run.
+        let written = Command::new("/bin/sh")
+            .args(["-c", "echo \"$1\" >\"$2\" && chmod +x \"$2\"", "sh", &script])
+            .arg(&runsc)
+            .status();
+        assert!(written.unwrap().success());
+        for (limit, stop, why) in
+            [(PATIENCE, true, "interrupted"), (Duration::from_secs(1), false, "more than 1s")]
+        {
+            let message = check(dir.path(), limit, &AtomicBool::new(stop)).unwrap_err().to_string();
+            assert!(message.contains(why) && message.contains("runsc do true"), "{message}");
+        }
+        let process = Path::new("/proc").join(fs::read_to_string(&pid).unwrap().trim());
+        assert!(!process.exists(), "{process:?}");
+        let scratch = std::env::temp_dir().join(format!("gofer-runsc-{}", std::process::id()));
+        assert!(!scratch.exists(), "nothing is left over");
+    }
+
     #[test]
     fn what_cannot_be_copied_is_told() {
         let dir = tempfile::tempdir_in("/var/tmp").unwrap();
@@ -287,6 +373,9 @@ mod tests {
         assert!(message.contains("sh\": it is ") && message.contains("; "), "{message}");
         let message = install("/nowhere").unwrap_err().to_string();
         assert!(message.contains("ENOENT"), "{message}");
+        // There may be no end of it, or nobody who writes to it.
+        let message = install("/dev/null").unwrap_err().to_string();
+        assert!(message.contains("no regular file"), "{message}");
         assert_eq!(fs::read_dir(&out).unwrap().count(), 0, "nothing is written before all is known");
     }
 }
