@@ -9,7 +9,7 @@ use rustix::process::{Gid, Uid};
 
 use crate::open::ProcFd;
 use crate::seccomp::{Arg, Call, Is, Need, syscall};
-use crate::{call, capability, errno};
+use crate::{call, capability, errno, net};
 
 /// The system calls of this module.
 pub const SYSCALLS: &[Call] = &[
@@ -104,11 +104,13 @@ pub fn listen(socket: BorrowedFd<'_>, backlog: i32) -> Result<()> {
     call(|| rustix::net::listen(socket, backlog))
 }
 
-/// Takes a connection that waits on a socket that listens and does not wait. The connection does not wait either.
+/// Takes a connection that waits on a socket that listens. Neither does it wait for one, nor the connection later:
+/// whoever shares the socket's open file description may have made that wait.
 ///
 /// # Errors
 /// Those of `accept(2)`: `EAGAIN` when there is none, `EINVAL` when the socket does not listen.
 pub fn accept(socket: BorrowedFd<'_>) -> Result<OwnedFd> {
+    net::set_blocking(socket, false)?;
     call(|| rustix::net::accept_with(socket.as_fd(), NEW))
 }
 

@@ -81,6 +81,26 @@ fn a_socket_is_made_listens_and_accepts() {
     assert_eq!(refused(talk.ask(&AcceptReq { fd: bound.fd })), Errno::EINVAL, "it has no name any more");
 }
 
+/// The client has the same open file description, and may let it wait: Accept waited then for as long as nobody
+/// connected.
+#[test]
+fn accept_waits_for_nobody_whatever_the_client_does_to_the_socket() {
+    let mut talk = Talk::new();
+    let bind = BindAtReq { create: create(talk.root, 0o755), kind: 1, name: named("s") };
+    let asked = talk.ask(&bind).unwrap();
+    let fd = asked.reply::<BindAtResp>().fd;
+    assert!(talk.ask(&ListenReq { fd, backlog: 5, pad: Pad }).is_ok());
+    UnixListener::from(asked.descriptors.into_iter().next().unwrap()).set_nonblocking(false).unwrap();
+    let path = talk.path().join("s");
+    let late = std::thread::spawn(move || {
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        UnixStream::connect(path).unwrap()
+    });
+    assert_eq!(refused(talk.ask(&AcceptReq { fd })), Errno::EAGAIN);
+    late.join().unwrap();
+    assert!(talk.ask(&AcceptReq { fd }).is_ok());
+}
+
 #[test]
 fn the_policy_says_what_is_done_with_sockets() {
     for (sockets, connects) in [(HostSockets::None, false), (HostSockets::Connect, true)] {
