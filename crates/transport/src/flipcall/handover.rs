@@ -226,7 +226,7 @@ impl<G: Ground> Handover<G> {
     }
 
     /// Ends this end without a word to the other.
-    pub(crate) fn finish(&self) {
+    fn finish(&self) {
         self.dead.store(1, Ordering::Relaxed);
     }
 

@@ -65,7 +65,7 @@ pub enum End {
     /// Either side shut the channel down.
     #[error("the channel was shut down")]
     Closed,
-    /// The client sent an empty request: it needs the channel no more. It was told nothing.
+    /// The client sent an empty request: it needs the channel no more.
     #[error("the client is done with the channel")]
     Finished,
     /// The peer did what it must not do.
@@ -281,7 +281,6 @@ pub struct Channel {
     side: OwnedFd,
     announced: Announced,
     greeted: bool,
-    finished: bool,
 }
 
 impl Channel {
@@ -300,7 +299,7 @@ impl Channel {
         // The client has no descriptors to send.
         net::shutdown_input(ours.as_fd());
         let line = Line::new(window, Side::Server, waiting);
-        let channel = Self { line, side: ours, announced, greeted: false, finished: false };
+        let channel = Self { line, side: ours, announced, greeted: false };
         Ok((channel, Offer { file, offset: 0, length, side }))
     }
 
@@ -326,8 +325,8 @@ impl Channel {
         }
         let len = self.line.receive(limit)?;
         if len == 0 {
-            self.line.hand.finish();
-            self.finished = true;
+            // Whoever waits for a reply all the same sees that there is none.
+            self.line.hand.shut_down();
             return Err(End::Finished);
         }
         self.line.hand.take()?;
@@ -338,9 +337,7 @@ impl Channel {
 
 impl Drop for Channel {
     fn drop(&mut self) {
-        if !self.finished {
-            self.line.hand.shut_down();
-        }
+        self.line.hand.shut_down();
     }
 }
 
