@@ -7,7 +7,7 @@ use std::time::Duration;
 use gofer_transport::flipcall::{self, Channel, Payload};
 use gofer_transport::frames::End;
 use gofer_transport::{Frames, Stream, pages};
-use gofer_vfs::Errno;
+use gofer_vfs::{Errno, Source};
 
 use crate::protocol::{Buffers, Extra, Outcome, Protocol};
 use crate::replies::Replies;
@@ -102,6 +102,9 @@ impl<P: Protocol, S: Stream> Connection<P, S> {
                 Ok(request) => request,
                 Err(end) => break end,
             };
+            if request.body().left() < P::LEAST {
+                break flipcall::End::Violation("a datagram is too short");
+            }
             let parts = (&mut request, &mut memory);
             // As in `answer`.
             let handled = catch_unwind(AssertUnwindSafe(move || {

@@ -16,6 +16,9 @@ pub(crate) trait Protocol: Framing + Send + Sync + 'static {
     /// The longest datagram that a client may send through a channel.
     const CAPACITY: usize;
 
+    /// The shortest that gets an answer. What is shorter ends its channel.
+    const LEAST: usize;
+
     /// Answers one request, a complete frame. `waits` is called before a request that the host may keep waiting is
     /// handled, so that another thread can see to the next one.
     fn handle<'b>(&self, frame: &'b [u8], buffers: &'b mut Buffers, waits: impl FnOnce()) -> Outcome<'b>;

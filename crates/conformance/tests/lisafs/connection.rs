@@ -123,32 +123,46 @@ fn large_reads_arrive_whole() {
     }
 }
 
+/// A channel of a connection.
+fn channel(stream: &mut UnixStream) -> Caller {
+    stream.write_all(&request(&ChannelReq)).expect("it can be done");
+    let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+    let mut control = rustix::net::RecvAncillaryBuffer::new(&mut space);
+    let mut bytes = [0; 64];
+    let flags = rustix::net::RecvFlags::CMSG_CLOEXEC;
+    let parts = &mut [std::io::IoSliceMut::new(&mut bytes)];
+    let got = rustix::net::recvmsg(&*stream, parts, &mut control, flags).expect("a reply");
+    let mut descriptors: Vec<OwnedFd> = control
+        .drain()
+        .filter_map(|message| match message {
+            rustix::net::RecvAncillaryMessage::ScmRights(all) => Some(all),
+            _ => None,
+        })
+        .flatten()
+        .collect();
+    let (side, file) = (descriptors.pop().expect("a descriptor"), descriptors.pop().expect("a descriptor"));
+    let ChannelResp { length, .. } =
+        ChannelResp::decode(&mut Reader::new(&bytes[HEADER..got.bytes])).expect("a reply");
+    Caller::new(Offer { file, offset: 0, length, side }, Waiting::Sleep).expect("it can be done")
+}
+
+#[test]
+fn a_datagram_without_a_head_ends_its_channel() {
+    let dir = TempDir::new().unwrap();
+    let mut stream = serve(&dir);
+    for short in [&b"\x03"[..], b"\x03\0\0"] {
+        let mut caller = channel(&mut stream);
+        assert_eq!(caller.call(short, b"").err(), Some(End::Closed), "{short:?}");
+    }
+    stream.write_all(&request(&MountReq)).unwrap();
+    assert_eq!(reply(&mut stream).0, 1, "the connection goes on");
+}
+
 #[test]
 fn channels_end_with_their_connection_and_not_the_other_way_round() {
     let dir = TempDir::new().unwrap();
     let mut stream = serve(&dir);
-    let caller = |stream: &mut UnixStream| {
-        stream.write_all(&request(&ChannelReq)).unwrap();
-        let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
-        let mut control = rustix::net::RecvAncillaryBuffer::new(&mut space);
-        let mut bytes = [0; 64];
-        let flags = rustix::net::RecvFlags::CMSG_CLOEXEC;
-        let parts = &mut [std::io::IoSliceMut::new(&mut bytes)];
-        let got = rustix::net::recvmsg(&*stream, parts, &mut control, flags).unwrap();
-        let mut descriptors: Vec<OwnedFd> = control
-            .drain()
-            .filter_map(|message| match message {
-                rustix::net::RecvAncillaryMessage::ScmRights(all) => Some(all),
-                _ => None,
-            })
-            .flatten()
-            .collect();
-        let (side, file) = (descriptors.pop().unwrap(), descriptors.pop().unwrap());
-        let ChannelResp { length, .. } =
-            ChannelResp::decode(&mut Reader::new(&bytes[HEADER..got.bytes])).unwrap();
-        Caller::new(Offer { file, offset: 0, length, side }, Waiting::Sleep).unwrap()
-    };
-    let (mut one, mut other) = (caller(&mut stream), caller(&mut stream));
+    let (mut one, mut other) = (channel(&mut stream), channel(&mut stream));
     let mut head = Vec::new();
     datagram(99, &Done, &mut head);
     assert!(one.call(&head, b"").is_ok());

@@ -216,6 +216,7 @@ impl<B: Backend> Session<B> {
 /// What to answer to bytes that are no request.
 fn errno_of(error: DecodeError) -> Errno {
     match error {
+        DecodeError::Unknown(Failure::NUMBER) => Errno::EINVAL,
         DecodeError::Unknown(_) => Errno::EOPNOTSUPP,
         other => other.errno(),
     }
@@ -273,6 +274,7 @@ fn length_in(header: &[u8]) -> Option<u32> {
 impl<B: Backend> Protocol for Session<B> {
     type Backend = B;
     const CAPACITY: usize = CAPACITY;
+    const LEAST: usize = DATAGRAM;
 
     fn handle<'b>(&self, frame: &'b [u8], buffers: &'b mut Buffers, _: impl FnOnce()) -> Outcome<'b> {
         self.handle(frame, buffers)

@@ -334,6 +334,7 @@ impl<B: Backend> Session<B> {
 impl<B: Backend> Protocol for Session<B> {
     type Backend = B;
     const CAPACITY: usize = CAPACITY;
+    const LEAST: usize = 1;
 
     fn handle<'b>(&self, frame: &'b [u8], buffers: &'b mut Buffers, waits: impl FnOnce()) -> Outcome<'b> {
         self.handle(frame, buffers, waits)
