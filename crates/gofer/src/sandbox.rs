@@ -93,7 +93,17 @@ pub(crate) fn warnings(report: &Report) -> Vec<String> {
             "no sandbox: a client that takes the server over has all the rights of its user".to_owned(),
         ];
     }
-    report.weaker.iter().map(|why| format!("the sandbox is weaker than it could be: {why}")).collect()
+    report
+        .weaker
+        .iter()
+        .map(|why| format!("the sandbox is weaker than it could be: {}", missing(why)))
+        .collect()
+}
+
+/// What is missing of the sandbox, why, and what to do. Without it the process is sealed all the same.
+fn missing(why: &gofer_jail::Error) -> String {
+    let gofer_jail::Error { layer, what, errno, fix, .. } = why;
+    format!("{layer}: {what}: {errno}; {fix}")
 }
 
 /// How many different calls there are.
@@ -122,7 +132,7 @@ pub(crate) fn text(report: &Report) -> String {
         let _ = writeln!(text, "{label:<13} {fact}");
     };
     for why in &report.weaker {
-        line("weaker", why.to_string());
+        line("weaker", missing(why));
     }
     line("namespaces", or_none(report.namespaces.join(" ")));
     line("descriptors", format!("{} inherited ones closed", report.closed));
@@ -194,6 +204,6 @@ fn value(report: &Report) -> Value {
         "landlock": landlock,
         "socket_families": report.families,
         "seccomp": seccomp,
-        "weaker_because": report.weaker.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "weaker_because": report.weaker.iter().map(missing).collect::<Vec<_>>(),
     })
 }

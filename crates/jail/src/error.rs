@@ -107,6 +107,11 @@ impl Error {
         Self { instead: None, ..self }
     }
 
+    /// The same where something else can be done about it, too.
+    pub(crate) fn or_fix(self, fix: &str) -> Self {
+        Self { fix: format!("{}, or {fix}", self.fix), ..self }
+    }
+
     /// As the second process tells it to the first.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let layer = LAYERS.iter().position(|layer| *layer == self.layer).unwrap_or(0);

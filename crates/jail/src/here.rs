@@ -53,7 +53,7 @@ impl Plan {
         families::restrict(allowed, violation)?;
         report.families = Some(allowed.names());
         report.seccomp = Some(rest.seccomp(&sealed)?);
-        report.weaker = weaker.reasons.into_iter().map(Error::without_choice).collect();
+        report.weaker = weaker.told();
         Ok((sealed, report))
     }
 }

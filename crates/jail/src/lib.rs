@@ -141,7 +141,8 @@ impl Strength {
 pub struct Tree {
     /// Where it is.
     pub path: PathBuf,
-    /// The place that the path led to when it was checked.
+    /// The place that the path led to when it was checked: a descriptor of it (`O_PATH`), which
+    /// `gofer_sys::walk::open_root` makes.
     pub place: OwnedFd,
     /// Clients may change it.
     pub writable: bool,
@@ -216,7 +217,8 @@ pub struct Sealed {
 }
 
 impl Sealed {
-    /// The root of a tree of the plan, by its place there, and the way to open what is below it.
+    /// The root of a tree of the plan, by its place there, and the way to open what is below it: what
+    /// `gofer_localfs::LocalFs::over` takes.
     pub fn tree(&self, number: usize) -> Option<(&ProcFd, BorrowedFd<'_>)> {
         self.roots.get(number).map(|root| (&self.procfd, root.as_fd()))
     }
@@ -229,6 +231,27 @@ impl Plan {
     ///
     /// # Errors
     /// What is refused, why, and what to do.
+    ///
+    /// ```no_run
+    /// use gofer_jail::{Abi, Plan, Strength, Tasks, Tree, Users, Violation};
+    /// use gofer_localfs::LocalFs;
+    ///
+    /// let path = std::path::PathBuf::from("/srv/data");
+    /// let place = gofer_sys::walk::open_root(&path)?;
+    /// // Sockets are bound before, too: afterwards nothing is reached by a path.
+    /// let plan = Plan {
+    ///     trees: vec![Tree { path, place, writable: false, devices: false }],
+    ///     tasks: Tasks { listen: true, channels: true, donate: true, ..Tasks::default() },
+    ///     users: Users::All,
+    ///     violation: Violation::Kill,
+    ///     landlock: Abi::NEWEST,
+    ///     at_end: Box::new(|_| ()),
+    /// };
+    /// let (sealed, report) = plan.enter(Strength::Auto)?;
+    /// report.weaker.iter().for_each(|why| eprintln!("{why}"));
+    /// let backend = sealed.tree(0).map(|(procfd, root)| LocalFs::over(procfd, root)).transpose()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn enter(self, strength: Strength) -> Result<(Sealed, Report), Error> {
         if strength == Strength::None {
             let procfd = ProcFd::open().map_err(root::no_proc)?;
@@ -282,7 +305,12 @@ impl Plan {
         }
         (self.at_end)(None);
         // The weakest is the one that would have done.
-        Err(refused.pop().unwrap_or_else(|| error::impossible(Errno::EINVAL)))
+        let refused = refused.pop().unwrap_or_else(|| error::impossible(Errno::EINVAL));
+        Err(match refused.layer {
+            _ if strict => refused,
+            Layer::Landlock => refused.without_choice().or_fix("see what --sandbox full says of namespaces"),
+            _ => refused,
+        })
     }
 
     /// Makes the second process, and waits until it says that it is sealed.
@@ -355,7 +383,7 @@ impl Plan {
         if layers.seccomp {
             report.seccomp = Some(rest.seccomp(&sealed)?);
         }
-        report.weaker = weaker.reasons;
+        report.weaker = weaker.told();
         Ok((sealed, report))
     }
 }
@@ -404,6 +432,11 @@ impl Weaker {
             had => had?,
         }
         Ok(())
+    }
+
+    /// What is missing. Who is sealed all the same is not told to ask for less.
+    fn told(self) -> Vec<Error> {
+        self.reasons.into_iter().map(Error::without_choice).collect()
     }
 }
 

@@ -6,10 +6,17 @@ use std::process::Command;
 
 /// The exit code and what is said.
 fn seal(strength: &str, abi: &str, rights: &str) -> (Option<i32>, String) {
+    seal_in("exec \"$@\"", strength, abi, rights)
+}
+
+/// The same in what a shell script makes of the surroundings.
+fn seal_in(surroundings: &str, strength: &str, abi: &str, rights: &str) -> (Option<i32>, String) {
     let tests = std::env::current_exe().unwrap();
     let example = tests.parent().unwrap().with_file_name("examples").join("weaker");
     assert!(example.exists(), "cargo build -p gofer-jail --example weaker");
-    let output = Command::new(example).args([strength, abi, rights]).output().unwrap();
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", surroundings, "sh"]).arg(example).args([strength, abi, rights]);
+    let output = command.output().unwrap();
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
     (output.status.code(), said)
@@ -32,7 +39,18 @@ fn what_is_not_restricted_is_said_by_name() {
         assert!(lines.iter().any(|line| missing.iter().all(|part| line.contains(part))), "{said}");
         assert!(all.iter().all(|part| missing.contains(part) || !said.contains(part)), "{said}");
         assert!(said.contains(&format!("landlock Some({abi})")), "{said}");
+        assert!(!said.contains("--sandbox auto"), "that is what was said: {said}");
     }
+}
+
+/// Who had said `auto`, or nothing, was told to say `auto`.
+#[test]
+fn where_neither_namespaces_nor_landlock_can_be_had_it_is_said_of_both() {
+    let without = "unshare -r sh -c 'echo 0 >/proc/sys/user/max_user_namespaces; \
+                   exec setpriv --bounding-set -all --inh-caps -all \"$@\"' sh \"$@\"";
+    let (code, said) = seal_in(without, "auto", "1", "rw");
+    assert!(code == Some(3) && said.contains("Linux 5.19") && said.contains("of namespaces"), "{said}");
+    assert!(!said.contains("--sandbox auto"), "{said}");
 }
 
 #[test]
