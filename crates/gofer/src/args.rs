@@ -426,10 +426,21 @@ impl Settings {
 
 /// The command line, with the environment below it. Prints help and version, and then exits.
 pub(crate) fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Args, Failure> {
-    try_parse(words).map_err(|error| if error.use_stderr() { error.into() } else { error.exit() })
+    let words: Vec<_> = words.into_iter().collect();
+    try_parse(&words).map_err(|error| match error.use_stderr() {
+        true => Failure::misread(&error, &program(&words)),
+        false => error.exit(),
+    })
 }
 
-fn try_parse(words: impl IntoIterator<Item = OsString>) -> Result<Args, clap::Error> {
+/// The program with the subcommand, if that is one.
+fn program(words: &[OsString]) -> String {
+    let command = Args::command();
+    let subcommand = words.get(1).and_then(|word| command.find_subcommand(word));
+    subcommand.map_or_else(|| "gofer".to_owned(), |found| format!("gofer {}", found.get_name()))
+}
+
+fn try_parse(words: &[OsString]) -> Result<Args, clap::Error> {
     let matches = Args::command().try_get_matches_from(words)?;
     let mut args = Args::from_arg_matches(&matches)?;
     if let (Command::Serve(settings), Some(("serve", matches))) = (&mut args.command, matches.subcommand()) {

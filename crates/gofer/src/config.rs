@@ -296,7 +296,7 @@ fn read(path: &Path) -> Result<Settings, Failure> {
         let line = error.span().map_or(1, |span| 1 + text[..span.start].matches('\n').count());
         let why = error.message().trim().replace('\n', ", ");
         Failure::usage(format!(
-            "cannot use the configuration {path:?}: line {line}: {why}; correct that line"
+            "cannot use the configuration {path:?}: line {line}: {why}; correct that line, as gofer serve --help has it"
         ))
     })
 }

@@ -66,6 +66,20 @@ impl Failure {
         Self { stage: Stage::Check, message: String::new() }
     }
 
+    /// The parser's words on one line, without its usage summary. `program` is what explains itself with `--help`.
+    pub(crate) fn misread(error: &clap::Error, program: &str) -> Self {
+        let text = error.render().to_string();
+        let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+        let said = lines.take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"));
+        let said = said.collect::<Vec<_>>().join("; ").replace(":; ", ": ");
+        let said = match error.kind() {
+            // The parser shows its whole help here.
+            ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => "no command was given",
+            _ => said.strip_prefix("error: ").unwrap_or(&said),
+        };
+        Self::usage(format!("{said}; see '{program} --help'"))
+    }
+
     /// Whether there is anything left to say.
     pub(crate) fn is_told(&self) -> bool {
         self.message.is_empty()
@@ -80,22 +94,6 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)
-    }
-}
-
-impl From<clap::Error> for Failure {
-    /// The parser's words on one line, without its usage summary.
-    fn from(error: clap::Error) -> Self {
-        let text = error.render().to_string();
-        let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-        let said = lines.take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"));
-        let said = said.collect::<Vec<_>>().join("; ");
-        let said = match error.kind() {
-            // The parser shows its whole help here.
-            ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => "no command was given",
-            _ => said.strip_prefix("error: ").unwrap_or(&said),
-        };
-        Self::usage(format!("{said}; see 'gofer --help'"))
     }
 }
 

@@ -54,6 +54,9 @@ pub(crate) fn run(settings: Settings) -> Result<(), Failure> {
     let _ = gofer_sys::alloc::keep_no_large_pieces();
     let (sealed, given_up) = sandbox::enter(&config, trees, files)?;
     banner.sealed(&given_up);
+    let exports = config.exports.iter().enumerate();
+    let exports =
+        exports.map(|(number, export)| open(&sealed, number, export, &config)).collect::<Result<_, _>>()?;
     let events = Arc::new(Events::new());
     let stop = Arc::clone(&events);
     signals::watch(signals, move || stop.put(Event::Stop)).map_err(|error| no_signals(&error))?;
@@ -61,9 +64,6 @@ pub(crate) fn run(settings: Settings) -> Result<(), Failure> {
     if let Some(ready) = ready {
         tell(ready, &doors)?;
     }
-    let exports = config.exports.iter().enumerate();
-    let exports =
-        exports.map(|(number, export)| open(&sealed, number, export, &config)).collect::<Result<_, _>>()?;
     let doors = if config.once { first(doors, &events)? } else { doors };
     let server = Server::new(exports, config.limits).map_err(no_thread)?;
     serve(&sealed, &server, doors, config.drain, &events, code)
@@ -155,7 +155,9 @@ fn unusable(export: &export::Export, errno: Errno) -> Failure {
             "check the path (options behind the last ':' are rw, ro, devices, fifos and strict)"
         }
         Errno::ENOENT | Errno::ENOTDIR => "check the path",
-        Errno::EACCES | Errno::EPERM => "run the server as a user who can reach it",
+        Errno::EACCES => "run the server as a user who can reach it",
+        Errno::EPERM => "directories, regular files and sockets are served, no FIFOs and devices",
+        Errno::ELOOP => "write the path that the link leads to",
         _ => "choose another path",
     };
     Failure::start(format!("cannot serve {:?}: {errno}; {hint}", export.path))

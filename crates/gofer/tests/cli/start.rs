@@ -34,6 +34,21 @@ fn what_cannot_be_had_is_one_line_and_exit_code_3() {
     assert!(code == 3 && said.contains("EBADF"), "{said}");
 }
 
+/// It said that it serves, to whoever waited for that, too, and then that it cannot.
+#[test]
+fn what_cannot_be_served_is_not_announced() {
+    let (dir, tree, socket) = place();
+    let (link, fifo) = (dir.path().join("link"), dir.path().join("fifo"));
+    std::os::unix::fs::symlink(&tree, &link).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    for (path, why) in [(link, "ELOOP"), (fifo, "no FIFOs")] {
+        let export = path.to_str().unwrap();
+        let (code, said) = failure(&run(&["serve", export, "--listen", &at(&socket)]));
+        assert!(code == 3 && said.contains(why), "{said}");
+        assert!(!socket.exists(), "{export}");
+    }
+}
+
 #[test]
 fn the_default_socket_is_private_and_goes_with_the_server() {
     let (dir, tree, _) = place();

@@ -14,12 +14,15 @@ fn a_wrong_command_line_is_one_line_and_exit_code_2() {
         (&["serve", "/", "--listen", "udp:1:1"], "unix:PATH"),
         (&["serve", "/", "--listen", "tcp:0.0.0.0:0"], "--allow-remote"),
         (&["serve", "/", "--listen", "systemd"], "socket unit"),
+        (&["frob", "--x"], "see 'gofer --help'"),
         (&["serve", "/", "--max-fids", "many"], "--max-fids"),
+        (&["serve", "/", "--max-fids", "many"], "see 'gofer serve --help'"),
         (&["serve", "/", "--xattr", "some"], "verity"),
         (&["serve", "/:rw,ro"], "contradict"),
         (&["serve", "/srv/a", "/mnt/a"], "two exports"),
         (&["serve", "/", "--config", "/nope/gofer.toml"], "ENOENT"),
         (&["man", "a", "b"], "'b'"),
+        (&["check"], "provided: <ADDR>; "),
     ] {
         let (code, said) = failure(&run(args));
         assert_eq!(code, 2, "{args:?}: {said}");
