@@ -59,6 +59,9 @@ fn what_cannot_be_mounted_is_one_line_and_a_code() {
         ("/nope", at.clone(), 3, "ENOENT"),
         ("/nope:rx", at.clone(), 3, "rw, ro and devices"),
         (&format!("{path}:rw,ro"), at.clone(), 2, "contradict"),
+        // A misspelt wish was taken and forgotten.
+        (&format!("{path}:ro,strict"), at.clone(), 2, "rw, ro and devices"),
+        (&format!("name={path}"), at.clone(), 2, "write ./"),
         (path, missing, 3, "make the directory"),
         (path, tree.join("inside"), 3, "inside"),
         (path, dir.path().to_owned(), 3, "not empty"),

@@ -5,7 +5,7 @@
 
 mod server;
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -147,7 +147,7 @@ pub(crate) fn run(mount: &Mount) -> Result<(), Failure> {
         let options = options(mount, source);
         return serve(remote?, mount, &options, ready);
     }
-    let export = Export::parse(&mount.source)?;
+    let export = source(&mount.source)?;
     let real = directory(&export, &mount.at)?;
     let source = Source {
         name: export.path.display().to_string(),
@@ -170,6 +170,19 @@ struct Source {
     devices: bool,
     /// Files that the kernel may know.
     known: usize,
+}
+
+/// A directory as it was written. What is said of an export there, and means nothing for a mount, was not meant.
+fn source(typed: &OsStr) -> Result<Export, Failure> {
+    let export = Export::parse(typed)?;
+    let refuse = |why: &str, fix: &str| Err(Failure::usage(format!("cannot mount {typed:?}: {why}; {fix}")));
+    if export.name.is_some() {
+        return refuse("what stands before its '=' is no part of a path", "write ./ before it if it is one");
+    }
+    if export.fifos || export.strict {
+        return refuse("fifos and strict mean nothing here", "the options of a mount are rw, ro and devices");
+    }
+    Ok(export)
 }
 
 /// The directory, without symbolic links.
