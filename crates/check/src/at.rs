@@ -100,7 +100,10 @@ pub enum Error {
         hint: &'static str,
     },
     /// The directory that was named is not what is exported.
-    #[error("{dir:?} is not what the server exports as {aname:?}: what is made in one is not in the other")]
+    #[error(
+        "{dir:?} is not what the server exports as {aname:?}: what is made in one is not in the other; \
+         check --export-dir and --aname"
+    )]
     Elsewhere {
         /// The directory.
         dir: PathBuf,
@@ -236,7 +239,11 @@ impl At {
         let there = c.at(&name);
         let here = self.options.export_dir.as_ref().map(|dir| dir.join(&name).is_dir());
         if there.is_err() || here == Some(false) {
-            self.remove();
+            // The host has not seen what the server made.
+            let _ = match self.options.rights {
+                Rights::Change => self.remove_there(&name),
+                _ => self.remove_at(&name),
+            };
             let (dir, aname) =
                 (self.options.export_dir.clone().unwrap_or_default(), self.options.aname.clone());
             return Err(Error::Elsewhere { dir, aname });
@@ -346,9 +353,11 @@ impl At {
         if let Some(dir) = &self.options.export_dir {
             return remove_on_host(&dir.join(path));
         }
-        if self.options.rights != Rights::Change {
-            return Ok(());
-        }
+        if self.options.rights == Rights::Change { self.remove_there(path) } else { Ok(()) }
+    }
+
+    /// By the server, who has made it.
+    fn remove_there(&self, path: &str) -> Result<()> {
         let gone = || -> Result<()> {
             let mut c = self.root()?;
             let (above, name) = path.rsplit_once('/').unwrap_or(("", path));

@@ -173,14 +173,14 @@ fn open_sites(
     let found = bench.addr.iter().chain(&bench.vs).map(|place| Server::at(place, &bench.aname));
     let slots = bench.in_flight.iter().copied().max().unwrap_or(1);
     for mut server in ours.into_iter().chain(found) {
-        let mut client = server.attach(Version::BASE).map_err(|failed| server.failure(&failed))?;
+        let mut client = server.attach(Version::BASE).map_err(|failed| server.unusable(&failed))?;
         server.find_process(&client);
         match Tree::make(&mut client, wanted, slots) {
             Ok(tree) => sites.push(Site { server, client, tree }),
             Err((mut tree, failed)) => {
                 // The first failure is the one to tell.
                 let _ = tree.remove(&mut client);
-                return Err(server.failure(&failed));
+                return Err(server.unusable(&failed));
             }
         }
     }

@@ -145,11 +145,24 @@ impl Server {
 
     /// What is said when it cannot be used any further.
     pub(crate) fn failure(&self, failed: &Failed) -> Failure {
+        Failure::running(self.complaint(failed))
+    }
+
+    /// What is said when it cannot be used at all.
+    pub(super) fn unusable(&self, failed: &Failed) -> Failure {
+        Failure::start(self.complaint(failed))
+    }
+
+    fn complaint(&self, failed: &Failed) -> String {
         let hint = match failed {
             Failed::Refused(..) => "give it a directory that can be written (aname=)",
             Failed::Lost(_) => "see whether the server runs and what it said",
         };
-        Failure::running(format!("{} at {}: {failed}; {hint}", self.label, self.address))
+        let (label, address) = (&self.label, self.address.to_string());
+        if *label == address {
+            return format!("{address}: {failed}; {hint}");
+        }
+        format!("{label} at {address}: {failed}; {hint}")
     }
 }
 

@@ -194,12 +194,26 @@ fn what_fails_is_told_with_a_code_of_its_own() {
     assert!(code == 3 && line.contains("nope") && line.contains("ENOENT"), "{line}");
     let (code, line) = failure(&run(&["ls", "unix:/nope/sock:"]));
     assert!(code == 3 && line.contains("start the server"), "{line}");
+    let (code, line) = failure(&run(&["bench", "unix:/nope/sock", "--only", "getattr"]));
+    assert!(code == 3 && line.contains("ENOENT") && line.matches("/nope").count() == 1, "{line}");
     for word in ["nope", "tcp:1", "udp:1:2:x"] {
         let (code, line) = failure(&run(&["ls", word]));
         assert!(code == 2 && line.contains(word), "{line}");
     }
     let (code, line) = failure(&run(&["cp", &far.at("tree", ""), &far.here("x")]));
     assert!(code == 1 && line.contains("-r"), "{line}");
+}
+
+/// A directory that is not the one that is exported was found out by what stayed in the one that is.
+#[test]
+fn a_check_that_does_not_begin_leaves_nothing() {
+    let far = far();
+    let other = far.here("tree");
+    let words =
+        ["check", &far.address, "--aname", "out", "--rw", "--export-dir", &other, "--only", "session"];
+    let (code, line) = failure(&run(&words));
+    assert!(code == 3 && line.contains("check --export-dir"), "{line}");
+    assert_eq!(fs::read_dir(far.here("out")).unwrap().count(), 0);
 }
 
 #[test]
