@@ -125,8 +125,13 @@ impl Report {
         if !self.figures.is_empty() {
             text.push('\n');
         }
+        let widest = |of: fn(&Figure) -> &str, least: usize| {
+            self.figures.iter().map(|figure| of(figure).chars().count()).fold(least, usize::max)
+        };
+        let (width, servers) = (widest(|f| &f.figure, 30), widest(|f| &f.server, 12));
         for Figure { figure, server, value, unit } in &self.figures {
-            let _ = writeln!(text, "{figure:<32}{server:<14}{:>12} {unit}", short(*value));
+            let line = format!("{figure:<width$}  {server:<servers$}  {:>12} {unit}", short(*value));
+            let _ = writeln!(text, "{}", line.trim_end());
         }
         text
     }
@@ -181,6 +186,23 @@ fn short(value: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A name that was as wide as its column ran into the next.
+    #[test]
+    fn figures_stand_in_columns_however_long_their_names_are() {
+        let mut report = Report::new(1.0);
+        for (figure, server) in
+            [("a figure whose name is rather long", "gofer"), ("short", "unix:/run/some.sock")]
+        {
+            let (figure, server) = (figure.to_owned(), server.to_owned());
+            report.figures.push(Figure { figure, server, value: 1.0, unit: "" });
+        }
+        let text = report.text();
+        let lines: Vec<_> = text.lines().skip(2).collect();
+        assert_eq!(lines.len(), 2, "{text}");
+        assert!(lines[0].starts_with("a figure whose name is rather long  gofer  "), "{text}");
+        assert_eq!(lines[0].len(), lines[1].len(), "{text}");
+    }
 
     #[test]
     fn numbers_keep_three_digits() {
