@@ -131,7 +131,10 @@ fn errno(error: &std::io::Error) -> Errno {
 fn hint(errno: Errno) -> &'static str {
     match errno {
         Errno::ENOENT | Errno::ENOTDIR => "no socket has this path: check it, or start the server",
-        Errno::ECONNREFUSED => "nobody listens there: start the server, or check the address",
+        // The second is what a virtual machine's host answers.
+        Errno::ECONNREFUSED | Errno::ECONNRESET => {
+            "nobody listens there: start the server, or check the address"
+        }
         Errno::EACCES | Errno::EPERM => {
             "the socket is another user's: use one that is yours, or ask its owner"
         }

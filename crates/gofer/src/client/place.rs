@@ -55,7 +55,12 @@ impl Remote {
                 let (port, path) = cut(behind, 0);
                 (&rest[..address.len() + 1 + port.len()], path)
             }
-            (b"tcp" | b"vsock", None) => return Err("the port is missing".to_owned()),
+            (b"tcp" | b"vsock", None) => {
+                return Err(format!(
+                    "the port is missing; write {}",
+                    if kind == b"tcp" { "tcp:HOST:PORT" } else { "vsock:CID:PORT" }
+                ));
+            }
             (_, path) => (address, path),
         };
         let (address, export) = match kind {
