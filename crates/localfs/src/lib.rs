@@ -85,8 +85,8 @@ impl LocalFs {
         Self::new(ProcFd::open()?, gofer_sys::walk::open_root(path)?)
     }
 
-    /// Sets how many places of this process, in whatever trees, hold a descriptor at a time (there is no limit
-    /// until it is set). Others give theirs up until they are used again. Not counted are roots and the places
+    /// Sets how many places of this process, in whatever trees, hold a descriptor at a time (there is no limit but the
+    /// process's until it is set). Others give theirs up until they are used again. Not counted are roots and the places
     /// of open files.
     pub fn limit_places(places: usize) {
         node::set_limit(places);

@@ -19,8 +19,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let backend = ReadOnly(LocalFs::open(dir.as_ref())?);
     let exports = vec![Export { name: None, backend, policy: Policy::default() }];
 
-    // Every number has a default; a program that serves one small client wants less.
-    let limits = Limits { connections: 16, fids: 10_000, ..Limits::default() };
+    // Every number has a default; a program that serves a few small clients wants less. Descriptors are this process's, 1024
+    // as a rule: clients get a half of them for open files, and a quarter for what they only walked to.
+    LocalFs::limit_places(256);
+    let limits = Limits { connections: 16, fids: 10_000, descriptors: 512, ..Limits::default() };
     let server = Server::new(exports, limits)?;
 
     // The socket is for this user only. Connections that were made elsewhere, one end of a socket pair for

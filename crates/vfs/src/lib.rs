@@ -1,8 +1,7 @@
 //! The words and the contract of a file server.
 //!
-//! Everything that a front-end (9P today) and a backend (host files, memory, a remote server) say to each
-//! other is said in the types of this crate, and [`Backend`] is the whole conversation. The crate does no
-//! I/O and has no dependencies.
+//! Everything that a front-end (9P, lisafs, FUSE) and a backend (host files, memory, a remote server) say to each
+//! other is said in the types of this crate, and [`Backend`] is the whole conversation. The crate does no I/O.
 //!
 //! | module | holds |
 //! |---|---|
