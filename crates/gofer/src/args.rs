@@ -283,13 +283,13 @@ pub(crate) enum Owner {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Sandbox {
-    /// As much as this user and kernel can do; the banner says what.
+    /// As much as this user and kernel can do; gofer serve says at its start what that is.
     Auto,
     /// All there is; the server does not start with less.
     Full,
     /// What needs no namespaces: Landlock, the filter of system calls, capabilities. Not less.
     Landlock,
-    /// Nothing; only with --i-trust-the-clients.
+    /// Nothing; for gofer serve only with --i-trust-the-clients.
     None,
 }
 

@@ -228,6 +228,7 @@ fn hint(errno: Errno) -> &'static str {
     match errno {
         Errno::EROFS => "; the export is read-only: the server has to serve it with :rw",
         Errno::ECONNRESET | Errno::EPIPE => "; the connection is gone: is the server still running?",
+        Errno::ENOSPC | Errno::EDQUOT => "; make room where it goes to",
         Errno::ETIMEDOUT => "; the server does not answer: try again, or with a longer --timeout",
         Errno::EOVERFLOW => "; it lists more entries than any directory has that was meant to be listed",
         Errno::ENAMETOOLONG => "; the name is too long, or the directories too deep",
